@@ -7,10 +7,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check csv-check bench scale-data bench-scale pictures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
@@ -32,6 +32,14 @@ mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails 
 
 mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox
 	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --test mail -- figures:: --nocapture
+
+fax-figures: ## sends faxes of one and two pages, and prints how long after the hang-up each is mailed
+	@TORITSUGI_SOAK=2 tests/all.sh --test e2e -- fax::the_page_that_is_sent --nocapture
+
+callflow-figures: ## prints what a callflow adds to a call, and how fast changes, TORITSUGI_FLOW_ACCOUNTS (5000) accounts and crowds are treated
+	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \
+	  TORITSUGI_FLOW_CHANGES=$${TORITSUGI_FLOW_CHANGES:-50} TORITSUGI_FLOW_CROWD=$${TORITSUGI_FLOW_CROWD:-600} \
+	  tests/all.sh --test e2e -- callflow_figures:: --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh
@@ -59,6 +67,9 @@ bench-scale: ## asks DB, which scale-data filled, each question of the API
 
 pictures: ## renews the pictures of the documents from the browser tests
 	@tests/pictures.sh
+
+page-figures: ## measures the page in Chromium, TIMES (3) times, with the load of the machine
+	@tests/page_figures.sh
 
 images: ## builds and tests the container images
 	@docker/images.sh

@@ -64,6 +64,10 @@ for_the_pbx() {
   put 0644 asterisk-conf/local.d/*.example "$share/new-pbx/local.d"
   # Where Asterisk of Debian looks for sounds.
   put 0644 asterisk-conf/sounds/toritsugi/*.ulaw /usr/share/asterisk/sounds/toritsugi
+  local folder
+  for folder in area place minutes; do
+    put 0644 asterisk-conf/sounds/toritsugi/"$folder"/*.ulaw /usr/share/asterisk/sounds/toritsugi/"$folder"
+  done
 }
 
 documents() {

@@ -9,8 +9,10 @@ while read -r picture source; do
 done << 'END'
 desk ringing-ja-light-1280
 talking talking-ja-light-1280
+message message-ja-light-1280
 wrap-up wrap-up-ja-light-1280
 board board-waiting-ja-light-1280
+history past-story-ja-light-1280
 wall wall-light
 admin-accounts admin-accounts-ja-light-1280
 admin-start admin-start-ja-light-1280

@@ -17,6 +17,8 @@ readonly ACCEPT="おでんわを おつなぎします。 よろしければ、 
 readonly CLOSED="ただいま、 うけつけ じかんがい です。 じかんないに、 おかけなおし ください。"
 # ただいま、大変混み合っております。後ほど、おかけ直しください。
 readonly BUSY="ただいま、 たいへん こみあって おります。 のちほど、 おかけなおし ください。"
+# おそれいりますが、電話番号の前に186をつけて、おかけ直しください。
+readonly WITHHELD="おそれいりますが、 でんわばんごうの まえに いちはちろくを つけて、 おかけなおし ください。"
 # 発信音のあとに、ご用件をお話しください。終わりましたら、シャープを押してください。
 readonly VOICE="はっしんおんの あとに、 ごようけんを おはなし ください。 おわりましたら、 シャープを おしてください。"
 # 順番に折り返しお電話いたします。ご希望の方は、1を押してください。
@@ -36,6 +38,9 @@ readonly HINTS="
   area/01:きたにほん area/02:とうほく area/03:とうきょう area/04:かんとう area/05:とうかい
   area/06:おおさか area/07:きんき area/08:ちゅうごく area/09:きゅうしゅう
 "
+# What callers hear who wait with music: ただいま◯番目です (toritsugi/place/N), およそ◯分お待ちください (toritsugi/minutes/N).
+readonly PLACES="1:いちばんめ 2:にばんめ 3:さんばんめ 4:よんばんめ 5:ごばんめ 6:ろくばんめ 7:ななばんめ 8:はちばんめ 9:きゅうばんめ many:じゅうばんめ＿いこう"
+readonly MINUTES="1:いっぷん 2:にふん 3:さんぷん 4:よんぷん 5:ごふん 6:ろっぷん 7:ななふん 8:はっぷん 9:きゅうふん 10:じゅっぷん"
 readonly WORDS_PER_MINUTE=125 PITCH=45
 
 for tool in espeak-ng sox; do
@@ -53,13 +58,21 @@ else
   speak "$HERE/toritsugi/accept.ulaw" "$ACCEPT" pad 0.3 0.3
   speak "$HERE/toritsugi/closed.ulaw" "$CLOSED" pad 0.3 0.3
   speak "$HERE/toritsugi/busy.ulaw" "$BUSY" pad 0.3 0.3
+  speak "$HERE/toritsugi/withheld.ulaw" "$WITHHELD" pad 0.3 0.3
   speak "$HERE/toritsugi/voice.ulaw" "$VOICE" pad 0.3 0.3
   speak "$HERE/toritsugi/callback.ulaw" "$CALLBACK" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-own.ulaw" "$CALLBACK_OWN" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-enter.ulaw" "$CALLBACK_ENTER" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-check.ulaw" "$CALLBACK_CHECK" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-done.ulaw" "$CALLBACK_DONE" pad 0.3 0.3
-  mkdir -p "$HERE/toritsugi/area"
+  mkdir -p "$HERE/toritsugi/area" "$HERE/toritsugi/place" "$HERE/toritsugi/minutes"
+  for place in $PLACES; do
+    text="${place#*:}"
+    speak "$HERE/toritsugi/place/${place%%:*}.ulaw" "ただいま、 ${text//＿/ } です。" pad 0.1 0.2
+  done
+  for minutes in $MINUTES; do
+    speak "$HERE/toritsugi/minutes/${minutes%%:*}.ulaw" "およそ、 ${minutes#*:} おまちください。" pad 0.1 0.2
+  done
   for hint in $HINTS; do
     RATE=190 speak "$HERE/toritsugi/${hint%%:*}.ulaw" "${hint#*:}" \
       silence 1 0.01 1% reverse silence 1 0.01 1% reverse pad 0.05 0.05

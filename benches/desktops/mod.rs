@@ -57,6 +57,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
             history_file_calls_max: 1_000,
             history_whole_for: None,
             supervisors_switch: false,
+            brings_sounds: false,
             report_font: None,
             drain_timeout: Duration::from_secs(1),
             heartbeat_interval: Duration::from_secs(15),
@@ -73,7 +74,8 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         queue_faults: toritsugi::operators::SharedQueueFaults::default(),
         following: toritsugi::pbx_link::Following::default(),
         plan_status: toritsugi::callflow::SharedPlanStatus::default(),
-        dispositions: Vec::new(),
+        words: toritsugi::operators::SharedWords::default(),
+        setup: Arc::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     }

@@ -33,6 +33,11 @@ test('who waits and how everybody is comes from the state alone', () => {
   for (const id of ['offered', 'lost', 'rate', 'asa']) assert.equal(tile(tiles, id)?.value, undefined, id);
 });
 
+test('what callers left is one number, and nothing before the figures are there', () => {
+  const left = (live: LiveStats | undefined) => tile(tilesOf(stateWith([], []), NOW, live), 'left')?.value;
+  assert.deepEqual([left(undefined), left(liveWith({}, {})), left(liveWith({ voice: 2, callbacks: 3 }, {}))], [undefined, 0, 5]);
+});
+
 test('a sign is raised as well as a colour, and none for a figure that does not exist', () => {
   const levels = (waits: number[], states: string[], figures: object) =>
     tilesOf(stateWith(waits, states), NOW, liveWith({}, figures)).map((one) => one.level);

@@ -30,6 +30,8 @@ pub enum LineKind {
     TransferTime,
     /// Calls to others.
     Outbound,
+    /// Voice messages that callers left.
+    VoiceMessage,
     /// What an earlier month turned out to cost more or less.
     Correction,
 }
@@ -185,6 +187,9 @@ fn lines_of(plan: &Plan, verdicts: &[Verdict], outbound: u64) -> Vec<Line> {
     if let Some(price) = plan.outbound {
         lines.push(line(LineKind::Outbound, outbound, price.yen));
     }
+    if let Some(price) = plan.voice_message {
+        lines.push(line(LineKind::VoiceMessage, sum(|verdict| verdict.voice_messages), price.yen));
+    }
     lines
 }
 
@@ -222,8 +227,10 @@ pub fn correction_of(
         let at = place.get(&verdict.call).copied().unwrap_or(verdict.offered_at);
         pairs.entry((at, verdict.call)).or_default().1 = Some(verdict);
     }
-    let price =
-        |verdict: &Verdict| (verdict.units, verdict.talk_units, verdict.transfers, verdict.transfer_units);
+    let price = |verdict: &Verdict| {
+        let Verdict { units, talk_units, transfers, transfer_units, voice_messages, .. } = *verdict;
+        (units, talk_units, transfers, transfer_units, voice_messages)
+    };
     let is_changed = |before: Option<&Verdict>, now: Option<&Verdict>| before.map(price) != now.map(price);
     let calls = pairs
         .into_iter()

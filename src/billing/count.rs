@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::plan::{Basis, Plan};
 use crate::contract::call::{Direction, Outcome};
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::{FinishedCall, LeftBehind, Segment};
 use crate::ids::CallId;
 use crate::stats::{CallFacts, Neighbours};
 
@@ -33,6 +33,8 @@ pub struct BilledCall {
     pub disposition: Option<String>,
     /// How many messages were taken in it.
     pub messages: u64,
+    /// What the caller left without an operator.
+    pub left_behind: Option<LeftBehind>,
 }
 
 impl BilledCall {
@@ -54,6 +56,7 @@ impl BilledCall {
             transfers_ms: call.segments.iter().filter(|s| s.kind == "transferred").map(spoken).collect(),
             disposition,
             messages,
+            left_behind: call.left_behind,
         }
     }
 }
@@ -110,6 +113,9 @@ pub struct Verdict {
     /// Units of their time that cost.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub transfer_units: u64,
+    /// Voice messages that cost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub voice_messages: u64,
 }
 
 fn is_zero(value: &u64) -> bool {
@@ -164,8 +170,8 @@ fn alone(plan: &Plan, call: &BilledCall) -> Verdict {
     let disposition = call.disposition.as_ref().filter(is_left_out).cloned();
     let is_short = call.outcome == Outcome::Answered && call.talk_ms < u64::from(plan.min_talk_s) * 1_000;
     let why = match (plan.basis, call.outcome) {
-        // Nobody spoke with a machine, whatever the plan counts.
-        (_, Outcome::Fax) => Reason::NotAnswered,
+        // Nobody spoke with a machine, or with a caller whom the account refuses, whatever the plan counts.
+        (_, Outcome::Fax | Outcome::Refused) => Reason::NotAnswered,
         (Basis::OfferedOpen, Outcome::Closed) => Reason::Closed,
         (Basis::Answered, outcome) if outcome != Outcome::Answered => Reason::NotAnswered,
         (Basis::Messages, _) if call.messages == 0 => Reason::NoMessage,
@@ -192,5 +198,8 @@ fn alone(plan: &Plan, call: &BilledCall) -> Verdict {
         transfers: plan.transfer.map_or(0, |_| call.transfers_ms.len() as u64),
         transfer_units: transfer_time
             .map_or(0, |price| call.transfers_ms.iter().map(|ms| price.units(*ms)).sum()),
+        voice_messages: plan
+            .voice_message
+            .map_or(0, |_| (call.left_behind == Some(LeftBehind::VoiceMessage)).into()),
     }
 }

@@ -14,8 +14,6 @@
 //! A closed bill is never changed. When a call of it changes later (an observed record in place of an inferred one,
 //! another disposition), the difference is a line of the next bill.
 //!
-//! What is not billed, because the records do not have it: voice messages.
-//!
 //! Reading order: `plan`, `month` (the time of a bill), `count` (verdicts), `bill`.
 
 mod bill;
@@ -28,4 +26,4 @@ mod tests;
 pub use bill::{Bill, ChangedCall, Correction, Line, LineKind, Warning, bill_of, correction_of};
 pub use count::{BilledCall, Reason, Verdict, verdicts_of};
 pub use month::{BillingMonth, MonthError};
-pub use plan::{Basis, OutboundPrice, Plan, PlanError, Step, TimePrice, TransferPrice};
+pub use plan::{Basis, OutboundPrice, Plan, PlanError, Step, TimePrice, TransferPrice, VoiceMessagePrice};

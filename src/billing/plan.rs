@@ -85,6 +85,15 @@ pub struct OutboundPrice {
     pub yen: u32,
 }
 
+/// The price of voice messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BillVoiceMessagePrice)]
+pub struct VoiceMessagePrice {
+    /// The price of each call in which one was left, in yen.
+    pub yen: u32,
+}
+
 /// The rules of an account's bill. Amounts are whole yen before tax.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -115,6 +124,9 @@ pub struct Plan {
     /// The price of calls to others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbound: Option<OutboundPrice>,
+    /// The price of voice messages that callers left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voice_message: Option<VoiceMessagePrice>,
     /// The last day of the bill's month, 1 to 28; absent: the last day of the calendar month.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing_day: Option<u8>,
@@ -153,9 +165,13 @@ impl Plan {
         self.check_times()?;
         let transfer = self.transfer.as_ref().map_or(0, |price| price.yen);
         let outbound = self.outbound.as_ref().map_or(0, |price| price.yen);
-        for (field, yen) in
-            [("base_yen", self.base_yen), ("transfer.yen", transfer), ("outbound.yen", outbound)]
-        {
+        let voice_message = self.voice_message.as_ref().map_or(0, |price| price.yen);
+        for (field, yen) in [
+            ("base_yen", self.base_yen),
+            ("transfer.yen", transfer),
+            ("outbound.yen", outbound),
+            ("voice_message.yen", voice_message),
+        ] {
             if yen > YEN_MAX {
                 return refuse(format!("{field}: at most {YEN_MAX}"));
             }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::contract::call::{Direction, Outcome};
+use crate::contract::history::LeftBehind;
 use crate::ids::{CallId, ChannelId, PbxId};
 
 fn at_ms(ms: i64) -> Timestamp {
@@ -30,6 +31,7 @@ fn call(n: usize) -> BilledCall {
         transfers_ms: Vec::new(),
         disposition: Some("order".into()),
         messages: 1,
+        left_behind: None,
     }
 }
 
@@ -150,6 +152,7 @@ fn long_talk_transfers_and_calls_to_others_cost_what_the_plan_says() {
         talk: Some(price(180, 30)),
         transfer: Some(TransferPrice { yen: 50, time: Some(price(0, 20)) }),
         outbound: Some(OutboundPrice { yen: 100 }),
+        voice_message: Some(VoiceMessagePrice { yen: 30 }),
         ..plan()
     };
     let talk = |n, talk_ms| BilledCall { talk_ms, ..call(n) };
@@ -162,6 +165,9 @@ fn long_talk_transfers_and_calls_to_others_cost_what_the_plan_says() {
         BilledCall { outcome: Outcome::Elsewhere, transfers_ms: vec![1], ..talk(3, 900_000) },
         out(4, Outcome::Answered),
         out(5, Outcome::Abandoned),
+        // A voice message costs outside the hours, too; a request to be called back is no voice message.
+        BilledCall { outcome: Outcome::Closed, left_behind: Some(LeftBehind::VoiceMessage), ..call(6) },
+        BilledCall { outcome: Outcome::Overflowed, left_behind: Some(LeftBehind::Callback), ..call(7) },
     ];
     let bill = bill_of(&plan, &calls, Vec::new());
     assert_eq!(yen_of(&bill, LineKind::Talk), (1 + 2, 90));
@@ -169,7 +175,16 @@ fn long_talk_transfers_and_calls_to_others_cost_what_the_plan_says() {
     assert_eq!(yen_of(&bill, LineKind::TransferTime), (1 + 2 + 1, 80));
     assert_eq!(yen_of(&bill, LineKind::Outbound), (1, 100));
     assert_eq!(yen_of(&bill, LineKind::Extra), (2, 200));
-    assert_eq!(bill.yen, 1_000 + 200 + 90 + 150 + 80 + 100);
+    assert_eq!(yen_of(&bill, LineKind::VoiceMessage), (1, 30));
+    assert_eq!(bill.yen, 1_000 + 200 + 90 + 150 + 80 + 100 + 30);
+    // The recording is found after the bill was closed.
+    let mut before = calls.to_vec();
+    before[6].left_behind = None;
+    let closed = bill_of(&plan, &before, Vec::new());
+    let correction = correction_of("2026-10", &closed, &calls, 0).unwrap();
+    assert_eq!((correction.yen, correction.calls.len(), correction.calls[0].call), (30, 1, call_id(6)));
+    let without = Plan { voice_message: None, ..plan };
+    assert_eq!(bill_of(&without, &calls, Vec::new()).yen, bill.yen - 30);
 }
 
 #[test]

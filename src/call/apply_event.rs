@@ -418,6 +418,7 @@ impl Model {
                     Some(b"closed") => Outcome::Closed,
                     Some(b"overflowed") => Outcome::Overflowed,
                     Some(b"blocked") => Outcome::Blocked,
+                    Some(b"refused") => Outcome::Refused,
                     _ => return,
                 };
                 self.update_call(now, channel, |call| call.dialplan_outcome = Some(outcome));

@@ -101,7 +101,9 @@ pub(super) fn finish(
 ) -> Vec<QueueVisit> {
     let unserved = match outcome {
         Outcome::Abandoned => Some(QueueResult::Abandoned),
-        Outcome::Overflowed | Outcome::Blocked | Outcome::Closed | Outcome::Fax => Some(QueueResult::Left),
+        Outcome::Overflowed | Outcome::Blocked | Outcome::Closed | Outcome::Refused | Outcome::Fax => {
+            Some(QueueResult::Left)
+        }
         Outcome::Answered | Outcome::Elsewhere | Outcome::Unknown => None,
     };
     // The end of an open visit was not seen.

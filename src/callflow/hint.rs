@@ -1,4 +1,5 @@
-//! What the daemon adds to the announcement of one call: whether the caller is known, and from where the call comes.
+//! What the daemon adds to one call: whether the account refuses or prefers the caller, and what the operator hears of the
+//! caller before the call.
 //!
 //! | what is known | the operator hears |
 //! |---|---|
@@ -9,15 +10,43 @@
 //! Invariant: pure. Of a caller who withholds the number nothing is said, not even the region. The sounds are the shipped ones, so no
 //! text of a record reaches the dialplan.
 
+use crate::contract::caller_rule::{CallerRule, CallerRuleKind};
 use crate::contract::card::Card;
 use crate::numbers::{Number, NumberPlan};
 
 /// Flags of a customer whom the operator shall know before the call.
 const VIP_FLAGS: [&str; 2] = ["vip", "重要"];
 
-/// The sounds that follow the company's, joined by `&`; empty where nothing is known.
+/// What the dialplan is told of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hint {
+    /// The account refuses the caller.
+    pub refuse: bool,
+    /// What the caller gains in the queue.
+    pub preference: u32,
+    /// What the operator hears after the company's sound.
+    pub sounds: String,
+}
+
+impl Hint {
+    /// The word that ends the dialplan's wait: `R` refuses the call, `A` goes on.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        if self.refuse { "R" } else { "A" }
+    }
+}
+
+/// The hint for a call. `rule`: the account's rule about the caller, if one holds; `announces`: the operator hears of the caller.
 #[must_use]
-pub fn sounds_of(card: &Card, plan: &NumberPlan) -> String {
+pub fn hint_of(card: &Card, rule: Option<&CallerRule>, announces: bool, plan: &NumberPlan) -> Hint {
+    let refuse = rule.is_some_and(|rule| rule.rule == CallerRuleKind::Refuse);
+    let preference = rule.filter(|_| !refuse).map_or(0, |rule| rule.priority);
+    let sounds = if announces && !refuse { sounds_of(card, plan) } else { String::new() };
+    Hint { refuse, preference, sounds }
+}
+
+/// The sounds that follow the company's, joined by `&`; empty where nothing is known.
+fn sounds_of(card: &Card, plan: &NumberPlan) -> String {
     let is_vip = |flag: &String| VIP_FLAGS.contains(&flag.to_lowercase().as_str());
     let who = match card.customers.as_slice() {
         [] => None,
@@ -91,6 +120,33 @@ mod tests {
             (None, Withheld, &[], ""),
         ] {
             assert_eq!(sounds_of(&card(number, presentation, flags), &plan), sounds, "{number:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_refuses_or_prefers_and_of_a_refused_caller_nothing_is_said() {
+        let plan = NumberPlan::default();
+        let card = card(Some("+81312345678"), Allowed, &[]);
+        let rule = |rule, priority| CallerRule {
+            id: RecordId(uuid::Uuid::nil()),
+            account: RecordId(uuid::Uuid::nil()),
+            number: "+81312345678".into(),
+            rule,
+            priority,
+            note: String::new(),
+            until: None,
+            by_name: String::new(),
+        };
+        let hint = |rule: Option<CallerRule>, announces| hint_of(&card, rule.as_ref(), announces, &plan);
+        let sounds = "toritsugi/area/03";
+        for (rule, announces, word, preference, heard) in [
+            (None, true, "A", 0, sounds),
+            (None, false, "A", 0, ""),
+            (Some(rule(CallerRuleKind::Prefer, 3)), true, "A", 3, sounds),
+            (Some(rule(CallerRuleKind::Refuse, 0)), true, "R", 0, ""),
+        ] {
+            let found = hint(rule, announces);
+            assert_eq!((found.word(), found.preference, found.sounds.as_str()), (word, preference, heard));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | key below `toritsugi/` | value |
 //! |---|---|
 //! | `forwarding/NUMBER`, `dialled/NUMBER` | the id of the plan: the account's id, 32 hexadecimal digits |
-//! | `plan/ID` | `STEPS\|TIMES\|BASE\|HINT`: the names of the steps and of the schedule, minutes since 1970, and `h` where the dialplan waits for the daemon's hint |
+//! | `plan/ID` | `STEPS\|TIMES\|BASE\|HINT`: the names of the steps and of the schedule, minutes since 1970, and where the dialplan waits for the daemon's hint: `h`, also for what the operator hears of the caller; `r`, only for rules about callers |
 //! | `times/TIMES` | `LETTER/minute:LETTER/…/minute:z`, in minutes after `BASE` |
 //! | `do/ID/STEPS/LETTER` | the steps of a treatment, joined by `\|` |
 //! | `callback/CHANNEL` | a caller who wants to be called back (`offline.rs`) |
@@ -25,8 +25,9 @@
 //! | `x` | closed by an override |
 //! | `z` | the schedule ends here: as `o` |
 //!
-//! What holds, the first that applies: an override of the service; of the account; dated exceptions; holidays; weekly hours.
-//! An account without a callflow has a plan only while an override is set for it; at other times its steps are `pbx`: the
+//! What holds, the first that applies: an override of the service; a rule of the account that refuses the caller; an override of
+//! the account; dated exceptions; holidays; weekly hours.
+//! An account without a callflow has a plan only while an override is set for it, or it has rules about callers; else its steps are `pbx`: the
 //! PBX's own dialplan decides, as for a number without a plan.
 //!
 //! Invariants: pure, without clock and input or output; two compilations of the same records are equal. At every minute until
@@ -39,7 +40,7 @@
 //! | `step.rs` | the steps of each treatment, and how they are written |
 //! | `plan.rs` | all accounts to the wanted keys |
 //! | `readiness.rs` | what in the records would treat calls in another way than somebody expects |
-//! | `hint.rs` | what the daemon adds to the announcement of one call |
+//! | `hint.rs` | what the daemon adds to one call: the caller is refused or preferred, what the operator hears of the caller |
 //! | `offline.rs` | what the PBX wrote down while no daemon ran |
 //! | `then.rs` | what happens at a time, for people |
 //! | `sync.rs` | the machine that makes the PBX's keys the wanted ones |
@@ -59,7 +60,7 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-pub use hint::sounds_of;
+pub use hint::{Hint, hint_of};
 pub use offline::{
     CALLBACK_TREE, CallbackRequest, OFFLINE_TREE, OfflineCall, OfflineWait, callback_request, offline_call,
 };
@@ -68,10 +69,10 @@ pub use readiness::{Finding, FindingKind, findings};
 pub use schedule::{
     Because, Change, HORIZON_DAYS, HORIZON_LETTER, Letter, Rules, SCHEDULE_BYTES_MAX, Schedule, Treatment,
 };
-pub use step::{Ending, Step, steps_of};
+pub use step::{CallerKind, Ending, Step, steps_of};
 pub use sync::{
-    AUDIT_INTERVAL, BATCH_CHANGES_MAX, BATCHES_AT_ONCE, Input, KeyChange, OLD_VERSION_TTL, Output,
-    PROOF_TIMEOUT, PlanState, PlanStatus, PlanSync, Scope, SharedPlanStatus,
+    AUDIT_INTERVAL, BATCH_CHANGES_MAX, BATCHES_AT_ONCE, CLOCK_OFF_MAX_S, Input, KeyChange, OLD_VERSION_TTL,
+    Output, PROOF_TIMEOUT, PlanState, PlanStatus, PlanSync, Scope, SharedPlanStatus,
 };
 pub use then::{CallflowChange, CallflowThen};
 

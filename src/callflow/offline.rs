@@ -152,6 +152,7 @@ pub fn offline_call(key: &Key, value: &Value) -> Option<OfflineCall> {
         "closed" => Outcome::Closed,
         "overflowed" => Outcome::Overflowed,
         "blocked" => Outcome::Blocked,
+        "refused" => Outcome::Refused,
         // The dialplan reports each end of its own: the caller hung up.
         _ => Outcome::Abandoned,
     };

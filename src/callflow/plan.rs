@@ -39,7 +39,7 @@ pub struct Source {
 /// What is compiled.
 #[derive(Debug, Clone)]
 pub struct World<'a> {
-    /// Every account with a callflow or an override; others are ignored.
+    /// Every account with a callflow, an override or rules about callers; others are ignored.
     pub sources: &'a [Source],
     /// The overrides that have not ended.
     pub overrides: &'a [Override],
@@ -53,6 +53,8 @@ pub struct World<'a> {
     pub base: i64,
     /// Recordings of callers reach their accounts.
     pub takes_voice: bool,
+    /// The accounts that have rules about callers.
+    pub ruled: &'a BTreeSet<RecordId>,
 }
 
 /// The base of the schedules that are compiled at `now`: the last three o'clock in the morning. It changes once a day, so
@@ -78,7 +80,7 @@ pub fn compile(world: &World<'_>) -> Entries {
         let id = source.account.id;
         let own: Vec<Override> =
             world.overrides.iter().filter(|one| one.account == Some(id)).cloned().collect();
-        if source.callflow.is_none() && own.is_empty() {
+        if source.callflow.is_none() && own.is_empty() && !world.ruled.contains(&id) {
             continue;
         }
         let name = id.0.simple().to_string();
@@ -109,14 +111,18 @@ impl Compiled<'_> {
         // Without a callflow, the hours stay what a pop shows.
         let hours = fields.and(source.account.fields.hours.as_ref());
         let schedule = self.schedule(hours, own);
-        let is_hinted = fields.is_some_and(|fields| fields.announce_caller);
-        self.write(name, &schedule, &steps_of(id, fields, self.world.takes_voice), is_hinted)
+        let hint = match fields {
+            Some(fields) if fields.announce_caller => "|h",
+            _ if self.world.ruled.contains(&id) => "|r",
+            _ => "",
+        };
+        self.write(name, &schedule, &steps_of(id, fields, self.world.takes_voice), hint)
     }
 
     fn default_plan(&mut self) {
         let schedule = self.schedule(None, &[]);
         let nobody = RecordId(uuid::Uuid::nil());
-        self.write(DEFAULT_PLAN, &schedule, &steps_of(nobody, None, false), false);
+        self.write(DEFAULT_PLAN, &schedule, &steps_of(nobody, None, false), "");
     }
 
     fn schedule(&mut self, hours: Option<&Hours>, own: &[Override]) -> Schedule {
@@ -134,7 +140,7 @@ impl Compiled<'_> {
         name: &str,
         schedule: &Schedule,
         steps: &BTreeMap<Letter, Vec<Step>>,
-        is_hinted: bool,
+        hint: &str,
     ) -> bool {
         let text = |letter: Letter| {
             let steps = steps.get(&letter).map(Vec::as_slice).unwrap_or_default();
@@ -147,7 +153,6 @@ impl Compiled<'_> {
         let times = schedule.text();
         let of_steps = digest(treatments.iter().flat_map(|(_, text)| [text.as_str(), "\n"]));
         let of_times = digest([times.as_str()]);
-        let hint = if is_hinted { "|h" } else { "" };
         let plan = format!("{of_steps}|{of_times}|{}{hint}", self.world.base);
         let mut wanted = vec![(format!("times/{of_times}"), times), (format!("plan/{name}"), plan)];
         for (letter, text) in treatments {

@@ -6,6 +6,7 @@
 //! | `number_twice` | two accounts have the number: the PBX's own dialplan decides |
 //! | `no_callflow` | the account has hours, others have callflows, and no callflow treats its calls by them |
 //! | `queue_unknown` | the PBX has no queue of that name: its own dialplan decides |
+//! | `sound_missing` | a sound that was uploaded is there no more: callers hear the shipped one, operators nothing |
 //! | `voice_not_received` | callers are not offered to leave a message, since nothing takes it |
 //! | `voice_undelivered` | a message that is left now reaches nobody of the account |
 //! | `not_written` | the plan cannot be written to the PBX |
@@ -64,6 +65,8 @@ pub enum FindingKind {
     NoCallflow,
     /// The PBX has no queue of that name.
     QueueUnknown,
+    /// A sound that was uploaded is there no more.
+    SoundMissing,
     /// Nothing takes the voice messages that callers would leave.
     VoiceNotReceived,
     /// A voice message reaches nobody of the account.

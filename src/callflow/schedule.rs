@@ -77,6 +77,8 @@ impl Letter {
 pub enum Because {
     /// An override of the whole service.
     ServiceOverride,
+    /// A rule of the account about this caller.
+    CallerRule,
     /// An override of the account.
     AccountOverride,
     /// A date with hours of its own, or a day off of the account.

@@ -5,10 +5,12 @@
 //! | say | `say SOUND early\|answer INSTEAD` | plays guidance; where the sound is missing, the shipped one or nothing | always |
 //! | lines | `lines ID MAX SKIP` | counts the call among the account's | when over `MAX`; else it leaves out `SKIP` steps |
 //! | crowded | `crowded QUEUE WAITING SKIP` | compares the queue's waiting callers | when so many wait; else it leaves out `SKIP` steps |
-//! | queue | `queue QUEUE SECONDS PRIORITY r\|m [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first | when nobody answered in time, or the queue takes nobody |
+//! | queue | `queue QUEUE SECONDS PRIORITY r\|m\|mp [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first; with `mp`, the daemon tells the place | when nobody answered in time, or the queue takes nobody |
 //! | report | `report OUTCOME` | the call has this outcome, also if the caller hangs up in what follows | always |
 //! | callback | `callback ID SOUND SKIP INSTEAD` | answers, and offers to be called back | when the caller does not want it; who does leaves out `SKIP` steps |
 //! | voice | `voice ID SOUND SECONDS SILENCE INSTEAD` | answers, plays guidance, and records what the caller says | when the caller is silent, presses `#`, or has spoken for so long; else with the hang-up |
+//! | reach | `reach N/S/A-N/S/A` | calls numbers one after the other, each for `S` seconds; with `A` 1 they must press 1 | when nobody takes the call |
+//! | caller | `caller withheld SKIP` | looks whether the caller withholds the number | for one who does; else it leaves out `SKIP` steps |
 //! | end | `end OUTCOME` | reports the outcome and hangs up | never |
 //! | pbx | `pbx` | leaves the call to the PBX's own dialplan | never |
 //!
@@ -31,6 +33,8 @@ use crate::ids::RecordId;
 const SOUND_CLOSED: &str = "toritsugi/closed";
 /// What callers hear whom nobody answers.
 const SOUND_BUSY: &str = "toritsugi/busy";
+/// What callers hear who must show their number.
+const SOUND_WITHHELD: &str = "toritsugi/withheld";
 /// How callers are offered to be called back.
 const SOUND_CALLBACK: &str = "toritsugi/callback";
 /// What callers hear before they leave a voice message.
@@ -51,6 +55,8 @@ pub enum Ending {
     Overflowed,
     /// The account has no line left.
     Blocked,
+    /// The account refuses this caller.
+    Refused,
 }
 
 impl Ending {
@@ -61,8 +67,18 @@ impl Ending {
             Self::Closed => "closed",
             Self::Overflowed => "overflowed",
             Self::Blocked => "blocked",
+            Self::Refused => "refused",
         }
     }
+}
+
+/// Which callers a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CallflowCaller)]
+pub enum CallerKind {
+    /// Those who withhold their number. One whose number the network cannot tell (a payphone, from abroad) is none of them.
+    Withheld,
 }
 
 /// One step.
@@ -108,6 +124,9 @@ pub enum Step {
         priority: u32,
         /// What the caller hears.
         hears: WhileWaiting,
+        /// Whether the caller also hears at which place they are, and how long it may take.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        places: bool,
         /// What the operator hears before the caller is connected.
         #[serde(skip_serializing_if = "Option::is_none")]
         announcement: Option<String>,
@@ -143,6 +162,22 @@ pub enum Step {
         /// The shipped sound, for when that one is missing.
         instead: String,
     },
+    /// Calls people of the account, one after the other.
+    Reach {
+        /// Their numbers, as they are dialled.
+        numbers: Vec<String>,
+        /// How long each of them rings, in seconds.
+        each_s: u32,
+        /// Whether they must press 1.
+        accept: bool,
+    },
+    /// Goes on for a caller of this kind.
+    Caller {
+        /// Which callers.
+        caller: CallerKind,
+        /// How many steps are left out for others.
+        skip: u32,
+    },
     /// Ends the call.
     End {
         /// The outcome in the history.
@@ -161,8 +196,12 @@ impl fmt::Display for Step {
             }
             Self::Lines { account, most, skip } => write!(f, "lines {} {most} {skip}", account.0.simple()),
             Self::Crowded { queue, waiting, skip } => write!(f, "crowded {queue} {waiting} {skip}"),
-            Self::Queue { queue, wait_s, priority, hears, announcement } => {
-                let hears = if *hears == WhileWaiting::Ring { 'r' } else { 'm' };
+            Self::Queue { queue, wait_s, priority, hears, places, announcement } => {
+                let hears = match hears {
+                    WhileWaiting::Ring => "r",
+                    WhileWaiting::Music if *places => "mp",
+                    WhileWaiting::Music => "m",
+                };
                 write!(f, "queue {queue} {wait_s} {priority} {hears}")?;
                 announcement.iter().try_for_each(|sound| write!(f, " {sound}"))
             }
@@ -173,6 +212,11 @@ impl fmt::Display for Step {
             Self::Voice { account, sound, most_s, silence_s, instead } => {
                 write!(f, "voice {} {sound} {most_s} {silence_s} {instead}", account.0.simple())
             }
+            Self::Reach { numbers, each_s, accept } => {
+                let target = |number: &String| format!("{number}/{each_s}/{}", u8::from(*accept));
+                write!(f, "reach {}", numbers.iter().map(target).collect::<Vec<_>>().join("-"))
+            }
+            Self::Caller { caller: CallerKind::Withheld, skip } => write!(f, "caller withheld {skip}"),
             Self::End { outcome } => write!(f, "end {}", outcome.as_str()),
             Self::Pbx => f.write_str("pbx"),
         }
@@ -203,7 +247,8 @@ pub fn steps_of(
     let in_closed = left(OfferedWhen::in_closed, Ending::Closed);
     let ends_with = |sound: Option<&str>| {
         let (sound, instead) = (sound.unwrap_or(closed).to_owned(), SOUND_CLOSED.to_owned());
-        let mut steps = vec![Step::Say { sound, mode: settings.guidance, instead }];
+        let mut steps = Vec::from_iter(reach_step(settings, OfferedWhen::in_closed));
+        steps.push(Step::Say { sound, mode: settings.guidance, instead });
         steps.extend(in_closed.clone());
         steps.push(Step::End { outcome: Ending::Closed });
         steps
@@ -216,6 +261,15 @@ pub fn steps_of(
         (Letter::Holiday, ends_with(settings.holiday_guidance.as_deref())),
         (Letter::Override, ends_with(settings.override_guidance.as_deref())),
     ])
+}
+
+fn reach_step(fields: &CallflowFields, is_offered: fn(OfferedWhen) -> bool) -> Option<Step> {
+    let is_reached = is_offered(fields.reach) && !fields.reach_numbers.is_empty();
+    is_reached.then(|| Step::Reach {
+        numbers: fields.reach_numbers.clone(),
+        each_s: fields.reach_s,
+        accept: fields.reach_accept,
+    })
 }
 
 fn voice_step(account: RecordId, fields: &CallflowFields) -> Step {
@@ -241,11 +295,19 @@ fn callback_step(account: RecordId, fields: &CallflowFields, is_before_voice: bo
 /// `left`: what is offered to callers whom nobody answered.
 fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Vec<Step> {
     let busy = fields.overflow_guidance.as_deref().unwrap_or(SOUND_BUSY).to_owned();
-    let mut overflow = vec![Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() }];
+    let mut overflow = Vec::from_iter(reach_step(fields, OfferedWhen::in_overflow));
+    overflow.push(Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() });
     overflow.extend(left);
     overflow.push(Step::End { outcome: Ending::Overflowed });
     let hears = fields.while_waiting;
+    let places = fields.announce_place && hears == WhileWaiting::Music;
     let mut steps = Vec::new();
+    if fields.refuse_withheld {
+        let sound = fields.withheld_guidance.clone().unwrap_or_else(|| SOUND_WITHHELD.to_owned());
+        steps.push(Step::Caller { caller: CallerKind::Withheld, skip: 2 });
+        steps.push(Step::Say { sound, mode: fields.guidance, instead: SOUND_WITHHELD.to_owned() });
+        steps.push(Step::End { outcome: Ending::Refused });
+    }
     if fields.lines > 0 {
         steps.push(Step::Lines { account, most: fields.lines, skip: 1 });
         steps.push(Step::End { outcome: Ending::Blocked });
@@ -263,6 +325,7 @@ fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Ve
         wait_s: fields.wait_s,
         priority: fields.priority,
         hears,
+        places,
         announcement: fields.announcement.clone(),
     });
     if let Some(second) = &fields.second_queue {
@@ -271,6 +334,7 @@ fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Ve
             wait_s: fields.second_wait_s,
             priority: fields.priority.max(SECOND_QUEUE_PRIORITY),
             hears,
+            places,
             announcement: fields.announcement.clone(),
         });
     }

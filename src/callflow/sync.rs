@@ -163,10 +163,16 @@ pub struct PlanStatus {
     /// The queues of the PBX; absent as long as they were not read.
     #[serde(skip)]
     pub queues: Option<Arc<BTreeSet<QueueName>>>,
+    /// How far the PBX's clock is ahead of the daemon's, in seconds; absent as long as it was not read. Plans follow the PBX's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_s: Option<i64>,
     /// Why the last attempt failed; absent once one succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
+
+/// A clock of the PBX that is off by more is reported, in seconds: treatments change at wrong times.
+pub const CLOCK_OFF_MAX_S: i64 = 60;
 
 /// The status for readers outside the task that writes; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -300,6 +306,7 @@ impl PlanSync {
             wanted: self.wanted.len(),
             missing,
             version: 0,
+            clock_ahead_s: None,
             queues: None,
             problem: self.problem.clone(),
         }

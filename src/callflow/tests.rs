@@ -19,6 +19,8 @@ use crate::contract::records::{Account, AccountFields};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
 
+/// No account has rules about callers.
+static UNRULED: std::collections::BTreeSet<RecordId> = std::collections::BTreeSet::new();
 const SAKURA: u128 = 0x1111;
 const MINATO: u128 = 0x2222;
 
@@ -68,6 +70,7 @@ fn compiled(sources: &[Source], overrides: &[Override], now: &str) -> Entries {
         plan: &plan,
         base,
         takes_voice: true,
+        ruled: &UNRULED,
     })
 }
 
@@ -230,6 +233,50 @@ fn of_two_rules_in_conflict_the_stated_one_decides() {
 }
 
 #[test]
+fn whom_to_reach_and_whom_to_refuse_is_in_the_steps() {
+    let fields = CallflowFields {
+        reach: OfferedWhen::Both,
+        reach_numbers: vec!["09012345678".into(), "1003".into()],
+        reach_accept: false,
+        refuse_withheld: true,
+        ..CallflowFields::default()
+    };
+    let source =
+        |callflow| Source { account: account(SAKURA, "月-金 09:00-18:00", &["0355501001"], &[]), callflow };
+    let now = "2026-11-20T10:00:00+09:00";
+    let entries = compiled(&[source(Some(fields))], &[], now);
+    let steps = |moment: &str| walk(&entries, "", "0355501001", at(moment)).unwrap().1;
+    let reach = "reach 09012345678/25/0-1003/25/0";
+    let open = steps(now);
+    assert_eq!(
+        open[..3],
+        ["caller withheld 2", "say toritsugi/withheld early toritsugi/withheld", "end refused"]
+    );
+    assert_eq!(open[4..], [reach, "say toritsugi/busy early toritsugi/busy", "end overflowed"]);
+    let closed = steps("2026-11-20T20:00:00+09:00");
+    assert_eq!(closed, [reach, "say toritsugi/closed early toritsugi/closed", "end closed"]);
+
+    // Rules about callers make a plan of their own account, which leaves the call to the PBX, but for the hint.
+    let (zone, plan, calendar) = (tokyo(), NumberPlan::default(), HolidayCalendar::default());
+    let ruled = std::collections::BTreeSet::from([RecordId(Uuid::from_u128(SAKURA))]);
+    let sources = [source(None)];
+    let world = World {
+        sources: &sources,
+        overrides: &[],
+        calendar: &calendar,
+        zone: &zone,
+        plan: &plan,
+        base: base_of(at(now), &zone),
+        takes_voice: true,
+        ruled: &ruled,
+    };
+    let entries = compile(&world);
+    assert_eq!(walk(&entries, "", "0355501001", at(now)), Some(('o', vec!["pbx".to_owned()])));
+    let key = Key::new(&format!("plan/{}", Uuid::from_u128(SAKURA).simple())).unwrap();
+    assert!(entries[&key].as_str().ends_with("|r"), "{}", entries[&key].as_str());
+}
+
+#[test]
 fn an_override_of_an_account_without_a_callflow_ends_by_itself_and_leaves_it_to_the_pbx() {
     let sources =
         [Source { account: account(MINATO, "月-金 09:00-18:00", &["0355501002"], &[]), callflow: None }];
@@ -284,6 +331,15 @@ fn the_longest_settings_fit() {
         override_guidance: sound(),
         overflow_guidance: sound(),
         announcement: sound(),
+        callback: OfferedWhen::Both,
+        callback_guidance: sound(),
+        voice_message: OfferedWhen::Both,
+        voice_guidance: sound(),
+        reach: OfferedWhen::Both,
+        reach_numbers: vec!["09012345678".into(); 5],
+        reach_s: 120,
+        refuse_withheld: true,
+        withheld_guidance: sound(),
         ..CallflowFields::default()
     };
     let fields = fields.checked().unwrap();
@@ -354,6 +410,7 @@ fn what_would_surprise_somebody_is_found() {
         plan: &plan,
         base: base_of(now, &zone),
         takes_voice: true,
+        ruled: &UNRULED,
     };
     let found = findings(&world(&overrides), None, now);
     let found: Vec<_> = found.iter().map(|one| (one.kind, one.account.map(|id| id.0.as_u128()))).collect();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::schedule::HORIZON_DAYS;
-use super::{Because, Letter, Rules, Step, steps_of};
+use super::{Because, Ending, Letter, Rules, Step, steps_of};
 use crate::contract::callflow::CallflowFields;
 use crate::ids::RecordId;
 
@@ -56,6 +56,14 @@ impl CallflowThen {
         let until = rules.changes(at, later).iter().find(is_next).map(|change| change.at);
         let steps = steps_of(account, fields, takes_voice).remove(&treatment.letter).unwrap_or_default();
         Self { treatment: treatment.letter, because: treatment.because, until, steps }
+    }
+
+    /// The same for a caller whom the account refuses.
+    #[must_use]
+    pub fn refused(then: Option<Self>) -> Self {
+        let treatment = then.map_or(Letter::Open, |then| then.treatment);
+        let steps = vec![Step::End { outcome: Ending::Refused }];
+        Self { treatment, because: Because::CallerRule, until: None, steps }
     }
 }
 

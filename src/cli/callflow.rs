@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Global;
+use super::caller_rules::{Allow, Prefer, Refuse, Rules};
+use super::callflow_templates::{DeleteTemplate, SaveTemplate, Templates};
 use super::client::{Client, ClientArgs, Ids};
 use super::named;
 use super::output::{Output, Table, plain, print, print_json, print_line};
@@ -39,6 +41,20 @@ enum CallflowCommand {
     Overrides(List),
     /// End an override: the hours hold again.
     End(End),
+    /// List the callers whom accounts refuse, or who are answered first.
+    Rules(Rules),
+    /// Refuse a caller for an account: the call is not answered.
+    Refuse(Refuse),
+    /// Answer a caller of an account before others.
+    Prefer(Prefer),
+    /// Delete a rule about a caller.
+    Allow(Allow),
+    /// List the settings that callflows of accounts share.
+    Templates(Templates),
+    /// Make the settings of an account's callflow a template, or change one by them.
+    SaveTemplate(SaveTemplate),
+    /// Delete a template that no callflow follows.
+    DeleteTemplate(DeleteTemplate),
     /// List what would treat calls in another way than somebody expects, in the next 35 days; the exit code is 1 where
     /// something is found for an account.
     Check(List),
@@ -93,6 +109,9 @@ struct Set {
     /// Whether the operator also hears that the caller is known, and from which region the call comes.
     #[arg(long, value_name = "BOOL")]
     announce_caller: Option<bool>,
+    /// Whether callers who wait with music also hear at which place they are.
+    #[arg(long, value_name = "BOOL")]
+    announce_place: Option<bool>,
     /// How guidance is played: early (uncharged), or answer.
     #[arg(long, value_name = "MODE", value_parser = ["early", "answer"])]
     guidance: Option<String>,
@@ -123,6 +142,27 @@ struct Set {
     /// Longest voice message, in seconds: 10 to 180.
     #[arg(long, value_name = "SECONDS")]
     voice_max: Option<u32>,
+    /// Where somebody of the account is called before the guidance.
+    #[arg(long, value_name = "WHEN", value_parser = ["off", "closed", "overflow", "both"])]
+    reach: Option<String>,
+    /// Whom, one after the other: numbers of this country, or extensions.
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    reach_numbers: Option<Vec<String>>,
+    /// How long each of them rings, in seconds: 5 to 120.
+    #[arg(long, value_name = "SECONDS")]
+    reach_s: Option<u32>,
+    /// Whether they must press 1 to take the call.
+    #[arg(long, value_name = "BOOL")]
+    reach_accept: Option<bool>,
+    /// Whether callers who withhold their number are refused, after guidance.
+    #[arg(long, value_name = "BOOL")]
+    refuse_withheld: Option<bool>,
+    /// What they hear; empty: the shipped one.
+    #[arg(long, value_name = "SOUND")]
+    withheld_guidance: Option<String>,
+    /// The template that the callflow follows, by its code; what is as in the template stays so. Empty: none.
+    #[arg(long, value_name = "CODE")]
+    template: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -190,6 +230,13 @@ impl Callflow {
             CallflowCommand::Open(command) => command.run(global, "open").await,
             CallflowCommand::Overrides(command) => command.overrides(global).await,
             CallflowCommand::Check(command) => command.check(global).await,
+            CallflowCommand::Rules(command) => command.run(global).await,
+            CallflowCommand::Refuse(command) => command.run(global).await,
+            CallflowCommand::Prefer(command) => command.run(global).await,
+            CallflowCommand::Allow(command) => command.run(global).await,
+            CallflowCommand::Templates(command) => command.run(global).await,
+            CallflowCommand::SaveTemplate(command) => command.run(global).await,
+            CallflowCommand::DeleteTemplate(command) => command.run(global).await,
             CallflowCommand::End(command) => command.run(global).await,
             CallflowCommand::Sync(command) => command.run(global).await,
         }
@@ -254,6 +301,7 @@ pub(super) fn because(because: &Value) -> &str {
         "exception" => "a dated exception",
         "holiday" => "a holiday",
         "weekly" => "the weekly hours",
+        "caller_rule" => "a rule about this caller",
         "always_open" => "no hours are set",
         other => other,
     }
@@ -268,7 +316,11 @@ pub(super) fn sentence(step: &Value) -> String {
         "lines" => format!("if the account has more than {} calls:", step["most"]),
         "crowded" => format!("if {} callers wait in {}:", step["waiting"], text("queue")),
         "queue" => {
-            let hears = if text("hears") == "music" { "music" } else { "ringing" };
+            let hears = match (text("hears"), &step["places"]) {
+                ("music", Value::Bool(true)) => "music and the place",
+                ("music", _) => "music",
+                _ => "ringing",
+            };
             let (queue, wait_s, priority) = (text("queue"), &step["wait_s"], &step["priority"]);
             let announced = step["announcement"].as_str().map_or_else(String::new, |sound| {
                 format!("; the operator hears {sound} before the caller is connected")
@@ -283,6 +335,13 @@ pub(super) fn sentence(step: &Value) -> String {
                 "answer, play {sound}, and record a voice message of at most {most_s} s, until # or {silence_s} s of silence"
             )
         }
+        "reach" => {
+            let numbers: Vec<&str> =
+                step["numbers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let accept = if step["accept"] == true { ", who must press 1" } else { "" };
+            format!("call {} for {} s each{accept}", numbers.join(", then "), step["each_s"])
+        }
+        "caller" => "for a caller who withholds the number:".to_owned(),
         "end" => format!("end the call: {}", text("outcome")),
         "pbx" => "leave the call to the PBX's own dialplan".to_owned(),
         _ => step.to_string(),
@@ -305,6 +364,7 @@ impl Set {
             ("full_at", self.full_at),
             ("second_wait_s", self.second_wait),
             ("voice_max_s", self.voice_max),
+            ("reach_s", self.reach_s),
         ] {
             if let Some(count) = count {
                 fields.insert(key.to_owned(), json!(count));
@@ -324,6 +384,8 @@ impl Set {
             ("callback_guidance", self.callback_guidance),
             ("voice_message", self.voice_message),
             ("voice_guidance", self.voice_guidance),
+            ("reach", self.reach),
+            ("withheld_guidance", self.withheld_guidance),
         ] {
             match text {
                 Some(text) if text.is_empty() => drop(fields.remove(key)),
@@ -331,8 +393,28 @@ impl Set {
                 None => {}
             }
         }
-        if let Some(announced) = self.announce_caller {
-            fields.insert("announce_caller".to_owned(), json!(announced));
+        for (key, is_on) in [
+            ("announce_caller", self.announce_caller),
+            ("announce_place", self.announce_place),
+            ("reach_accept", self.reach_accept),
+            ("refuse_withheld", self.refuse_withheld),
+        ] {
+            if let Some(is_on) = is_on {
+                fields.insert(key.to_owned(), json!(is_on));
+            }
+        }
+        if let Some(numbers) = self.reach_numbers {
+            fields.insert("reach_numbers".to_owned(), json!(numbers));
+        }
+        // A callflow that begins to follow a template has nothing of its own but what is given here.
+        let followed = present["template"].as_str().unwrap_or_default();
+        let template = self.template.unwrap_or_else(|| followed.to_owned());
+        if template != followed && !template.is_empty() {
+            let before = present["fields"].as_object().cloned().unwrap_or_default();
+            fields.retain(|key, value| before.get(key) != Some(value));
+        }
+        if !template.is_empty() {
+            fields.insert("template".to_owned(), json!(template));
         }
         let written: Value = client.put(&path, &fields).await?;
         print_json(&written)?;

@@ -196,6 +196,18 @@ impl Client {
         self.json(self.send(request.body(mail).timeout(ANSWER_TIMEOUT)).await?).await
     }
 
+    /// Sends `POST path` with a file of this media type.
+    pub(crate) async fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        media_type: &str,
+        file: Vec<u8>,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::POST, path)?.query(query).header("content-type", media_type);
+        self.json(self.send(request.body(file).timeout(ANSWER_TIMEOUT)).await?).await
+    }
+
     /// Sends `PUT path` with `body` as JSON.
     pub(crate) async fn put<B: Serialize + Sync, T: DeserializeOwned>(
         &self,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -18,11 +18,14 @@
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`; what
 //! `--help` says is in `help.rs`, how records and times are named in `named.rs` and `when.rs`.
 
+mod accounts;
 mod alarms;
 mod audit;
 mod backup;
 mod billing;
+mod caller_rules;
 mod callflow;
+mod callflow_templates;
 mod calls;
 mod check;
 mod client;
@@ -57,6 +60,7 @@ mod reports;
 mod routes;
 mod scripts;
 mod serve;
+mod sounds;
 mod stats;
 mod supervise;
 mod support;
@@ -143,6 +147,8 @@ enum Command {
     Billing(billing::Billing),
     /// How accounts' calls are treated before an operator: hours, guidance, queues, overrides.
     Callflow(callflow::Callflow),
+    /// Guidance for callers and announcements for operators: WAV files that people upload.
+    Sounds(sounds::Sounds),
     /// Goals that were agreed with accounts: which of them a month keeps.
     Contracts(contracts::Contracts),
     /// Alarms: what was raised, and the rules by which it is.
@@ -182,8 +188,8 @@ enum Command {
     Import(import::Import),
     /// Export accounts, contacts or customers as a CSV file, which import reads.
     Export(records::Export),
-    /// List, show and change accounts.
-    Accounts(records::Records),
+    /// List, show and change accounts, and record how their names are pronounced.
+    Accounts(accounts::Accounts),
     /// List, show and change customers.
     Customers(records::Records),
     /// Copy the SQLite database into a new file and check the copy; the daemon may run.
@@ -260,6 +266,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stats(command) => command.run(global).await,
         Command::Billing(command) => command.run(global).await,
         Command::Callflow(command) => command.run(global).await,
+        Command::Sounds(command) => command.run(global).await,
         Command::Contracts(command) => command.run(global).await,
         Command::Alarms(command) => command.run(global).await,
         Command::Reports(command) => command.run(global).await,
@@ -279,7 +286,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
         Command::Export(command) => command.run(global).await,
-        Command::Accounts(command) => command.run(global, records::Of::Accounts).await,
+        Command::Accounts(command) => command.run(global).await,
         Command::Customers(command) => command.run(global, records::Of::Customers).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,

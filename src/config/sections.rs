@@ -380,6 +380,10 @@ pub struct FaxConfig {
 pub struct CallflowConfig {
     /// Whether supervisors may set and end overrides.
     pub supervisors_switch: bool,
+    /// The directory of the sounds that people upload, which the PBX has as `toritsugi-own` in its directory of sounds; `None`: none
+    /// can be uploaded.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub sounds_directory: Option<PathBuf>,
 }
 
 /// `[voice]`

@@ -61,6 +61,8 @@ pub enum Outcome {
     Closed,
     /// 話中: it was refused: every phone was busy or refused, or no line was free.
     Blocked,
+    /// 着信拒否: the account refuses this caller, or callers who withhold their number.
+    Refused,
     /// 他応答: no operator took it, and somebody else did: a mobile, another phone.
     Elsewhere,
     /// FAX: the PBX took it as a fax, whether or not one arrived.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a queue | 1 to 40 of `0-9A-Za-z_-`: the text passes through the PBX's database and its dialplan |
 //! | a sound | 1 to 80 of `0-9A-Za-z/_-`: an Asterisk name without a file extension, below the PBX's sounds directory |
+//! | whom to reach | an extension, or a number of this country that costs no more than a call |
 //! | times and counts | the limits below |
 //!
 //! Invariant: [`CallflowFields::checked`] and [`NewOverride::checked`] let nothing through that the PBX could read in
@@ -13,6 +14,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::identity::printable;
@@ -28,6 +30,18 @@ pub const PRIORITY_MAX: u32 = 9;
 pub const VOICE_S_MIN: u32 = 10;
 /// Longest limit of a voice message, in seconds: its recording still goes with a mail.
 pub const VOICE_S_MAX: u32 = 180;
+/// Shortest time that somebody is called, in seconds.
+pub const REACH_S_MIN: u32 = 5;
+/// Longest time that somebody is called, in seconds.
+pub const REACH_S_MAX: u32 = 120;
+/// Most people who are called, one after the other.
+pub const REACH_NUMBERS_MAX: usize = 5;
+/// What numbers that cost more begin with, international ones and carriers.
+const EXPENSIVE_PREFIXES: [&str; 7] = ["00", "010", "0170", "0180", "0570", "0910", "0990"];
+/// Longest code of a template, in bytes.
+pub const TEMPLATE_CODE_BYTES_MAX: usize = 40;
+/// Longest name of a template, in characters.
+pub const TEMPLATE_NAME_CHARS_MAX: usize = 60;
 /// Longest name of a queue, in bytes.
 pub const QUEUE_BYTES_MAX: usize = 40;
 /// Longest name of a sound, in bytes.
@@ -69,6 +83,10 @@ pub struct CallflowFields {
     /// (発信地域案内). While no daemon runs, the announcement alone is played.
     #[schema(default = false)]
     pub announce_caller: bool,
+    /// Whether callers who wait with music also hear at which place they are, and how long it may take, after 10 seconds and then
+    /// each half minute. Without a daemon they hear music alone.
+    #[schema(default = false)]
+    pub announce_place: bool,
     /// How guidance is played.
     pub guidance: GuidanceMode,
     /// What callers hear out of hours; absent: `toritsugi/closed`.
@@ -96,6 +114,24 @@ pub struct CallflowFields {
     /// Longest voice message, in seconds.
     #[schema(default = 120, minimum = 10, maximum = 180)]
     pub voice_max_s: u32,
+    /// Where somebody of the account is called before the guidance (着信転送): out of hours, when nobody answered.
+    pub reach: OfferedWhen,
+    /// Who, one after the other, at most 5: numbers as they are dialled, or extensions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 5)]
+    pub reach_numbers: Vec<String>,
+    /// How long each of them rings, in seconds.
+    #[schema(default = 25, minimum = 5, maximum = 120)]
+    pub reach_s: u32,
+    /// Whether they must press 1 to take the call, so that no mailbox takes it.
+    #[schema(default = true)]
+    pub reach_accept: bool,
+    /// Whether callers who withhold their number hear that they may call again with it, and are refused (非通知お断り).
+    #[schema(default = false)]
+    pub refuse_withheld: bool,
+    /// What they hear; absent: `toritsugi/withheld`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld_guidance: Option<String>,
 }
 
 /// When callers are offered something besides an operator.
@@ -248,6 +284,7 @@ impl Default for CallflowFields {
             second_wait_s: 60,
             announcement: None,
             announce_caller: false,
+            announce_place: false,
             guidance: GuidanceMode::default(),
             closed_guidance: None,
             holiday_guidance: None,
@@ -258,6 +295,12 @@ impl Default for CallflowFields {
             voice_message: OfferedWhen::default(),
             voice_guidance: None,
             voice_max_s: 120,
+            reach: OfferedWhen::default(),
+            reach_numbers: Vec::new(),
+            reach_s: 25,
+            reach_accept: true,
+            refuse_withheld: false,
+            withheld_guidance: None,
         }
     }
 }
@@ -289,7 +332,25 @@ impl CallflowFields {
         if !(VOICE_S_MIN..=VOICE_S_MAX).contains(&self.voice_max_s) {
             return Err(invalid("voice_max_s", format!("{VOICE_S_MIN} to {VOICE_S_MAX} seconds")));
         }
-        for (field, sound) in [
+        for (field, sound) in self.sounds() {
+            check_sound(field, sound)?;
+        }
+        if !(REACH_S_MIN..=REACH_S_MAX).contains(&self.reach_s) {
+            return Err(invalid("reach_s", format!("{REACH_S_MIN} to {REACH_S_MAX} seconds")));
+        }
+        if self.reach_numbers.len() > REACH_NUMBERS_MAX {
+            return Err(invalid("reach_numbers", format!("at most {REACH_NUMBERS_MAX}")));
+        }
+        if self.reach != OfferedWhen::Off && self.reach_numbers.is_empty() {
+            return Err(invalid("reach_numbers", "whom to call"));
+        }
+        self.reach_numbers.iter().try_for_each(|number| check_reached(number))?;
+        Ok(self)
+    }
+
+    /// The sounds that it names, with their fields.
+    pub fn sounds(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let all = [
             ("announcement", &self.announcement),
             ("closed_guidance", &self.closed_guidance),
             ("holiday_guidance", &self.holiday_guidance),
@@ -297,13 +358,94 @@ impl CallflowFields {
             ("overflow_guidance", &self.overflow_guidance),
             ("callback_guidance", &self.callback_guidance),
             ("voice_guidance", &self.voice_guidance),
-        ] {
-            if let Some(sound) = sound {
-                check_sound(field, sound)?;
-            }
-        }
-        Ok(self)
+            ("withheld_guidance", &self.withheld_guidance),
+        ];
+        all.into_iter().filter_map(|(field, sound)| Some((field, sound.as_ref()?)))
     }
+
+    /// Every field with its value.
+    #[must_use]
+    pub fn as_object(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// The settings of a template with those of an account over them; `null` is a field's default.
+    ///
+    /// # Errors
+    /// A field that does not exist, or a value that it does not have; the error names the field.
+    pub fn over(
+        template: &Map<String, Value>,
+        own: &Map<String, Value>,
+    ) -> Result<Self, serde_path_to_error::Error<serde_json::Error>> {
+        let mut fields = template.clone();
+        fields.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
+        fields.retain(|_, value| !value.is_null());
+        serde_path_to_error::deserialize(Value::Object(fields))
+    }
+}
+
+/// What `fields` says in another way than the template: the account's own settings.
+#[must_use]
+pub fn own_of(template: &Map<String, Value>, fields: &Map<String, Value>) -> Map<String, Value> {
+    let differs = |(key, value): &(&String, &Value)| template.get(*key).unwrap_or(&Value::Null) != *value;
+    fields.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Settings that callflows of accounts share (受付の型).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CallflowTemplate {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
+    /// Its code, by which callflows name it.
+    pub code: String,
+    /// How people call it.
+    pub name: String,
+    /// The settings.
+    pub fields: CallflowFields,
+    /// Who wrote it.
+    pub by_name: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub changed_at: Timestamp,
+}
+
+/// The code of a template.
+///
+/// # Errors
+/// It has other characters than it may have.
+pub fn check_template_code(code: &str) -> Result<(), CallflowError> {
+    let fits = (1..=TEMPLATE_CODE_BYTES_MAX).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let permitted = || invalid("code", format!("1 to {TEMPLATE_CODE_BYTES_MAX} letters, digits, '_' or '-'"));
+    if fits { Ok(()) } else { Err(permitted()) }
+}
+
+/// The name of a template, cleaned.
+///
+/// # Errors
+/// It is empty or too long.
+pub fn checked_template_name(name: &str) -> Result<String, CallflowError> {
+    let name: String = printable(name, usize::MAX).unwrap_or_default().into();
+    let fits = (1..=TEMPLATE_NAME_CHARS_MAX).contains(&name.chars().count());
+    if fits { Ok(name) } else { Err(invalid("name", format!("1 to {TEMPLATE_NAME_CHARS_MAX} characters"))) }
+}
+
+/// An extension of this PBX, or a number of this country: the dialplan places this call at the house's cost.
+fn check_reached(number: &str) -> Result<(), CallflowError> {
+    let is_digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_extension = (2..=6).contains(&number.len()) && !number.starts_with('0');
+    let is_national = (10..=11).contains(&number.len())
+        && number.starts_with('0')
+        && !EXPENSIVE_PREFIXES.iter().any(|prefix| number.starts_with(prefix));
+    if is_digits && (is_extension || is_national) {
+        return Ok(());
+    }
+    Err(invalid("reach_numbers", "numbers of this country in digits (09012345678), or extensions"))
 }
 
 impl NewOverride {
@@ -369,6 +511,7 @@ mod tests {
                 |fields: &mut CallflowFields, sound| fields.overflow_guidance = sound,
                 |fields: &mut CallflowFields, sound| fields.callback_guidance = sound,
                 |fields: &mut CallflowFields, sound| fields.voice_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.withheld_guidance = sound,
             ] {
                 let mut fields = usual.clone();
                 set(&mut fields, Some(sound.to_owned()));
@@ -384,9 +527,51 @@ mod tests {
             ("full_at", CallflowFields { full_at: LINES_MAX + 1, ..usual.clone() }),
             ("voice_max_s", CallflowFields { voice_max_s: VOICE_S_MIN - 1, ..usual.clone() }),
             ("voice_max_s", CallflowFields { voice_max_s: VOICE_S_MAX + 1, ..usual.clone() }),
+            ("reach_s", CallflowFields { reach_s: REACH_S_MIN - 1, ..usual.clone() }),
+            ("reach_s", CallflowFields { reach_s: REACH_S_MAX + 1, ..usual.clone() }),
+            ("reach_numbers", CallflowFields { reach: OfferedWhen::Both, ..usual.clone() }),
+            ("reach_numbers", CallflowFields { reach_numbers: vec!["1001".into(); 6], ..usual.clone() }),
         ] {
             assert!(wrong.checked().unwrap_err().to_string().starts_with(field), "{field}");
         }
+    }
+
+    #[test]
+    fn nobody_is_called_at_a_number_that_costs_more() {
+        for (number, fits) in [
+            ("09012345678", true),
+            ("0312345678", true),
+            ("1001", true),
+            ("", false),
+            ("1", false),
+            ("0120", false),
+            ("0570123456", false),
+            ("0990123456", false),
+            ("01012125550100", false),
+            ("00810312345678", false),
+            ("+81312345678", false),
+            ("090-1234-5678", false),
+            ("9,,,1234", false),
+        ] {
+            let fields = CallflowFields { reach_numbers: vec![number.into()], ..CallflowFields::default() };
+            assert_eq!(fields.checked().is_ok(), fits, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_accounts_settings_are_those_of_the_template_but_where_they_differ() {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let template = object(serde_json::json!({ "wait_s": 30, "closed_guidance": "a", "lines": 2 }));
+        let given = object(serde_json::json!({ "wait_s": 30, "closed_guidance": null, "priority": 3 }));
+        let own = own_of(&template, &given);
+        assert_eq!(Value::Object(own.clone()), serde_json::json!({ "closed_guidance": null, "priority": 3 }));
+        let fields = CallflowFields::over(&template, &own).unwrap();
+        assert_eq!((fields.wait_s, fields.lines, fields.priority, fields.closed_guidance), (30, 2, 3, None));
+        let wrong = object(serde_json::json!({ "colour": "red" }));
+        assert!(CallflowFields::over(&template, &wrong).unwrap_err().to_string().contains("colour"));
+        // What is complete is its own.
+        let all = CallflowFields { wait_s: 7, ..CallflowFields::default() };
+        assert_eq!(CallflowFields::over(&Map::new(), &all.as_object()).unwrap(), all);
     }
 
     #[test]

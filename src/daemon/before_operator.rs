@@ -1,11 +1,12 @@
-//! The tasks that keep what happens to calls before an operator: the plans at the PBX, the heartbeat and what the PBX wrote down,
-//! and what callers spoke.
+//! The tasks that keep what happens to calls before an operator: the plans and sounds at the PBX, the heartbeat and what the PBX
+//! wrote down, and what callers spoke.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::callflow::PlanWriter;
 use super::offline::OfflineLog;
+use super::sounds::SoundFiles;
 use crate::ami::client::Handle;
 use crate::bus::Bus;
 use crate::callflow::SharedPlanStatus;
@@ -63,6 +64,10 @@ impl BeforeOperator<'_> {
             status: status.clone(),
         };
         tasks.spawn(plans.run(shutdown.clone()));
+        if let Some(directory) = config.callflow.sounds_directory.clone() {
+            let files = SoundFiles { store: store.clone(), directory };
+            tasks.spawn(files.run(shutdown.clone()));
+        }
         let offline = OfflineLog {
             bus: bus.clone(),
             following: following.clone(),

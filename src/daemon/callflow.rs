@@ -19,15 +19,16 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::ami::action::Action;
+use crate::ami::action::{Action, PbxValue};
 use crate::ami::client::{Handle, ListError};
 use crate::ami::event::PbxEvent;
 use crate::ami::frame::Frame;
 use crate::ami::member::MemberEvent;
+use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::callflow::{
-    AUDIT_INTERVAL, Entries, FAMILY, Input, Key, KeyChange, Output, PlanState, PlanStatus, PlanSync, Scope,
-    SharedPlanStatus, Value,
+    AUDIT_INTERVAL, CLOCK_OFF_MAX_S, Entries, FAMILY, Input, Key, KeyChange, Output, PlanState, PlanStatus,
+    PlanSync, Scope, SharedPlanStatus, Value,
 };
 use crate::contract::callflow::Override;
 use crate::contract::event::{EventKind, NewEvent};
@@ -59,6 +60,13 @@ pub(super) struct PlanWriter {
     pub(super) voice_directory: Option<PathBuf>,
 }
 
+/// What was seen of the PBX.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    queues: Option<Arc<BTreeSet<QueueName>>>,
+    clock_ahead_s: Option<i64>,
+}
+
 /// What the wanted keys were compiled from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Compiled {
@@ -79,7 +87,7 @@ impl PlanWriter {
     async fn keep(&self) {
         let (mut sync, mut compiled, mut logged) = (PlanSync::default(), None, None);
         let (mut space_due, mut news) = (Instant::now(), News::default());
-        let (mut queues_due, mut queues) = (Instant::now(), None);
+        let (mut look_due, mut seen) = (Instant::now(), Seen::default());
         loop {
             if space_due <= Instant::now() {
                 self.look_for_space().await;
@@ -106,11 +114,14 @@ impl PlanWriter {
                 }
             }
             let version = compiled.map_or(0, |compiled: Compiled| compiled.version);
-            if is_writer && queues_due <= Instant::now() {
-                queues = self.queues().await.or(queues);
-                queues_due = Instant::now() + AUDIT_INTERVAL;
+            if is_writer && look_due <= Instant::now() {
+                self.look(&mut seen).await;
+                look_due = Instant::now() + AUDIT_INTERVAL;
+            } else if !is_writer {
+                look_due = Instant::now();
             }
-            let status = PlanStatus { version, queues: queues.clone(), ..sync.status() };
+            let Seen { queues, clock_ahead_s } = seen.clone();
+            let status = PlanStatus { version, queues, clock_ahead_s, ..sync.status() };
             if is_writer {
                 self.publish(news.over(Timestamp::now()));
                 self.publish(news.of_status(&status, Timestamp::now()));
@@ -150,6 +161,25 @@ impl PlanWriter {
         *compiled = Some(next);
         // The task neither panics nor is cancelled.
         Ok(entries.ok())
+    }
+
+    /// Looks at what of the PBX decides beside its plans. What it does not tell now is as it was.
+    async fn look(&self, seen: &mut Seen) {
+        if let Some(queues) = self.queues().await {
+            seen.queues = Some(queues);
+        }
+        let Ok(action) = Action::read_pbx(PbxValue::Clock) else { return };
+        let ActionOutcome::Response(answer) = self.pbx.send(action).await else { return };
+        let theirs = answer.text("Value").and_then(|value| value.trim().parse::<i64>().ok());
+        let Some(theirs) = theirs else { return };
+        let ahead = theirs - Timestamp::now().as_second();
+        if ahead.abs() > CLOCK_OFF_MAX_S && seen.clock_ahead_s.is_none_or(|before| before != ahead) {
+            tracing::error!(
+                ahead_s = ahead,
+                "the PBX's clock is not the daemon's: accounts open and close at wrong times; keep both right with NTP"
+            );
+        }
+        seen.clock_ahead_s = Some(ahead);
     }
 
     /// The PBX's queues, if it lists them.

@@ -34,6 +34,7 @@ use super::hints::Hints;
 use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
 use super::phone_devices::PhoneDevices;
+use super::positions::Listeners;
 use super::reconcile::ModelReconciler;
 use super::restore::RestoredState;
 use super::stats::Stats;
@@ -159,6 +160,7 @@ pub(super) struct Core {
     /// Number of transfers whose context a spawned task reads.
     pub(super) transfers_recovering: usize,
     pub(super) hints: Hints,
+    pub(super) listeners: Listeners,
 }
 
 impl Core {
@@ -206,6 +208,7 @@ impl Core {
             states_pending: false,
             transfers_recovering: 0,
             hints: Hints::default(),
+            listeners: Listeners::default(),
         };
         core.states_pending = core.deps.bus.is_shared();
         core.queue_members.hold();

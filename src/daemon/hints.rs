@@ -1,7 +1,8 @@
 //! What the daemon does while a plan treats a call: hints, and whether the two mean the same account.
 //!
-//! Hints: what the daemon adds to the announcement of one call. The dialplan asks (`ToritsugiHint`) and waits for 300 ms at most, and
-//! only while the daemon's heartbeat is fresh; the answer is two variables of the caller's channel.
+//! Hints: what the daemon adds to one call: the caller is refused or preferred, the operator hears of the caller. The dialplan asks
+//! (`ToritsugiHint`) and waits for 300 ms at most, and only while the daemon's heartbeat is fresh; the answer is up to three
+//! variables of the caller's channel.
 //!
 //! | the call's card | answer |
 //! |---|---|
@@ -16,12 +17,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::core::Core;
 use crate::ami::action::Action;
 use crate::ami::event::Event;
-use crate::callflow::sounds_of;
 use crate::contract::event::EventKind;
 use crate::ids::{CallId, ChannelId, RecordId};
 use crate::publish;
@@ -48,6 +49,8 @@ struct HintRequest {
     call: CallId,
     channel: ChannelId,
     since: Timestamp,
+    /// The operator hears of the caller.
+    announces: bool,
 }
 
 impl Core {
@@ -56,18 +59,21 @@ impl Core {
         self.on_fax_event(event);
         self.on_voice_event(event);
         self.note_hint_request(event);
+        self.note_listener(event);
         self.compare_account(event);
     }
 
     /// Notes that the dialplan waits, if `event` says so.
     fn note_hint_request(&mut self, event: &Event) {
-        let Event::User { name, channel, .. } = event else { return };
+        let Event::User { name, channel, fields } = event else { return };
         if name != EVENT || !self.deps.bus.is_leader() {
             return;
         }
         if let Some(leg) = self.model.leg_view(&channel.id) {
             let (call, channel, since) = (leg.call, channel.id.clone(), self.clock.now());
-            self.hints.requests.push(HintRequest { call, channel, since });
+            // An older dialplan does not say what for: it asks for nothing else.
+            let announces = text_of(fields, "For").is_none_or(|what| what == "h");
+            self.hints.requests.push(HintRequest { call, channel, since, announces });
         }
     }
 
@@ -86,10 +92,15 @@ impl Core {
                 continue;
             }
             let card = self.model.call(request.call).and_then(|view| view.card);
-            let sounds = card.map(|card| sounds_of(&card, self.deps.directory.plan())).unwrap_or_default();
+            let hint = card.map(|card| self.deps.directory.call_hint(&card, request.announces, now));
+            let hint = hint.unwrap_or_default();
             let set = |name, value: &str| Action::setvar(request.channel.as_str(), name, value);
-            // The second one ends the wait.
-            let actions = [set("TORITSUGI_SAY", &sounds), set("TORITSUGI_HINT", "A")];
+            let preference = hint.preference.to_string();
+            let preference = (hint.preference > 0).then(|| set("TORITSUGI_PRIO", &preference));
+            let sounds = (!hint.sounds.is_empty()).then(|| set("TORITSUGI_SAY", &hint.sounds));
+            // The last one ends the wait.
+            let actions: Vec<_> =
+                sounds.into_iter().chain(preference).chain([set("TORITSUGI_HINT", hint.word())]).collect();
             let pbx = self.deps.pbx.clone();
             self.deps.tasks.spawn(async move {
                 for action in actions.into_iter().flatten() {
@@ -105,10 +116,7 @@ impl Core {
         if name != "ToritsugiCallflow" || !self.deps.bus.is_leader() {
             return;
         }
-        let field = |name: &str| {
-            let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.and_then(|(_, value)| std::str::from_utf8(value).ok())
-        };
+        let field = |name: &str| text_of(fields, name);
         let Some(plan) = field("Plan").and_then(|text| Uuid::try_parse(text).ok()).map(RecordId) else {
             return;
         };
@@ -131,4 +139,10 @@ impl Core {
         let event = publish::callflow(EventKind::CallflowDisagreed, data, Some(call), now);
         self.deps.bus.publish_all(vec![event], Vec::new());
     }
+}
+
+/// A field of an event of the dialplan.
+pub(super) fn text_of<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a str> {
+    let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
 }

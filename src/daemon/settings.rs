@@ -219,6 +219,7 @@ impl Config {
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
             supervisors_switch: self.callflow.supervisors_switch,
+            brings_sounds: self.callflow.sounds_directory.is_some(),
             history_whole_for: self.retention.history_whole_for(),
             report_font: self.reports.font.clone(),
             drain_timeout: config.drain_timeout,

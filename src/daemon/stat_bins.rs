@@ -36,7 +36,7 @@ const DAY_INTERVAL: Duration = Duration::from_secs(15);
 type DayMetric = (&'static str, &'static str, fn(&Counters) -> u64);
 
 /// The counters of the day that are metrics.
-const OF_DAY: [DayMetric; 12] = [
+const OF_DAY: [DayMetric; 16] = [
     ("day_calls_offered", "Inbound calls of the present day", |c| c.offered),
     ("day_calls_answered", "Those that an operator answered", |c| c.answered),
     ("day_calls_answered_elsewhere", "Those that somebody else answered", |c| c.elsewhere),
@@ -45,6 +45,10 @@ const OF_DAY: [DayMetric; 12] = [
     ("day_calls_overflowed", "Those not answered in time", |c| c.overflowed),
     ("day_calls_blocked", "Those for which every phone was busy", |c| c.blocked),
     ("day_calls_closed", "Those outside the hours of their account", |c| c.closed),
+    ("day_calls_refused", "Those that their account refuses", |c| c.refused),
+    ("day_calls_voice_message", "Those whose caller left a voice message", |c| c.voice),
+    ("day_calls_callback", "Those whose caller asked to be called back", |c| c.callbacks),
+    ("day_calls_offline", "Those that the PBX recorded while no daemon followed it", |c| c.offline),
     ("day_calls_answered_in_20_seconds", "Those answered within 20 s of their wait", |c| c.answered_le_20),
     ("day_calls_abandoned_in_20_seconds", "Those abandoned within 20 s of their wait", |c| c.abandoned_le_20),
     ("day_wait_answered_milliseconds", "The wait of the answered ones together", |c| c.wait_answered_ms),

@@ -9,19 +9,36 @@ use jiff::Timestamp;
 
 use super::lookup::Directory;
 use crate::callflow::{
-    CallflowThen, Change, Entries, Finding, FindingKind, Rules, Source, World, base_of, compile, findings,
+    Because, CallflowThen, Change, Entries, Finding, FindingKind, Hint, Key, Rules, Source, Value, World,
+    base_of, compile, findings, hint_of,
 };
+use crate::contract::caller_rule::{CallerRule, CallerRuleKind};
 use crate::contract::callflow::{CallflowFields, OfferedWhen, Override};
+use crate::contract::card::Card;
 use crate::contract::records::Account;
+use crate::contract::sound::SOUND_FOLDER;
 use crate::ids::{QueueName, RecordId};
+use crate::numbers::Number;
 use crate::route::{self, MessageFacts};
 use crate::store::StoreError;
 
+/// What a change of a template does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TemplateEffect {
+    /// The accounts that follow it.
+    pub accounts: usize,
+    /// Those of them whose plan would be another one.
+    pub plans: usize,
+    /// The numbers that lead to these plans.
+    pub numbers: usize,
+}
+
 /// What plans are compiled from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PlanRecords {
     sources: Vec<Source>,
     overrides: Vec<Override>,
+    ruled: BTreeSet<RecordId>,
 }
 
 impl PlanRecords {
@@ -54,6 +71,109 @@ impl Directory {
         Ok(Some(then))
     }
 
+    /// [`Self::callflow_at`] for the caller with this number: a rule of the account may refuse the call.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn callflow_for(
+        &self,
+        account: RecordId,
+        number: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Option<CallflowThen>, StoreError> {
+        let then = self.callflow_at(account, at).await?;
+        let rule = number.and_then(|number| self.caller_rule(account, number, at));
+        Ok(match rule {
+            Some(rule) if rule.rule == CallerRuleKind::Refuse => Some(CallflowThen::refused(then)),
+            _ => then,
+        })
+    }
+
+    /// The rule of an account about the caller with this number that holds at this time, from memory. An override of the whole
+    /// service goes before a refusal.
+    #[must_use]
+    pub fn caller_rule(&self, account: RecordId, number: &str, at: Timestamp) -> Option<Arc<CallerRule>> {
+        let index = self.index();
+        let number = Number::read(number, self.plan())?;
+        let rule = index.rule(account, number.key()).filter(|rule| rule.holds(at))?;
+        let of_service = Rules {
+            hours: None,
+            zone: self.time_zone(),
+            calendar: &index.calendar,
+            of_service: &index.service_overrides,
+            of_account: &[],
+        };
+        let is_overridden =
+            rule.rule == CallerRuleKind::Refuse && of_service.at(at).because == Because::ServiceOverride;
+        (!is_overridden).then(|| Arc::clone(rule))
+    }
+
+    /// The hint for a call with this card. `announces`: the operator hears of the caller.
+    #[must_use]
+    pub fn call_hint(&self, card: &Card, announces: bool, at: Timestamp) -> Hint {
+        let number = card.caller.number.as_deref().filter(|_| !card.caller.presentation.hides_number());
+        let rule =
+            card.account.id.zip(number).and_then(|(account, number)| self.caller_rule(account, number, at));
+        hint_of(card, rule.as_deref(), announces, self.plan())
+    }
+
+    /// The codes of the accounts and templates whose callflow names this sound.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn callflows_naming(&self, sound: &str) -> Result<Vec<String>, StoreError> {
+        let names = |fields: &CallflowFields| fields.sounds().any(|(_, name)| name == sound);
+        let mut found = Vec::new();
+        for stored in self.store().callflows().await? {
+            let account = self.account(stored.account).filter(|_| names(&stored.fields));
+            found.extend(account.map(|account| account.fields.code.clone()));
+        }
+        let templates = self.store().callflow_templates().await?;
+        found.extend(templates.into_iter().filter(|one| names(&one.fields)).map(|one| one.code));
+        Ok(found)
+    }
+
+    /// What a template would change if it had these settings: how many accounts follow it, and how many of their plans and of
+    /// the numbers that lead to these would be others.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn template_effect(
+        &self,
+        template: Option<RecordId>,
+        fields: &CallflowFields,
+        at: Timestamp,
+    ) -> Result<TemplateEffect, StoreError> {
+        let before = self.plan_records(at).await?;
+        let mut after = before.clone();
+        let mut effect = TemplateEffect::default();
+        let with = fields.as_object();
+        for stored in self.store().callflows().await? {
+            if template.is_none() || stored.template != template {
+                continue;
+            }
+            effect.accounts += 1;
+            let merged = CallflowFields::over(&with, &stored.own).ok();
+            let source = after.sources.iter_mut().find(|source| source.account.id == stored.account);
+            if let (Some(source), Some(merged)) = (source, merged) {
+                source.callflow = Some(merged);
+            }
+        }
+        let base = self.plan_base(at);
+        let (before, after) = (self.compile_plans(&before, base), self.compile_plans(&after, base));
+        let changed: HashSet<&str> = after
+            .iter()
+            .filter(|(key, value)| key.tree() == "plan" && before.get(key) != Some(value))
+            .filter_map(|(key, _)| key.as_str().split_once('/').map(|(_, plan)| plan))
+            .collect();
+        effect.plans = changed.len();
+        let leads = |(key, plan): &(&Key, &Value)| {
+            matches!(key.tree(), "dialled" | "forwarding") && changed.contains(plan.as_str())
+        };
+        effect.numbers = after.iter().filter(leads).count();
+        Ok(effect)
+    }
+
     /// The treatment of an account's calls at the beginning of a time, and each change of it.
     ///
     /// # Errors
@@ -74,18 +194,19 @@ impl Directory {
     /// The store failed.
     pub async fn plan_records(&self, at: Timestamp) -> Result<PlanRecords, StoreError> {
         let overrides = self.store().overrides(at).await?;
+        let ruled = self.index().ruled();
         let mut sources: Vec<Source> = Vec::new();
         for stored in self.store().callflows().await? {
             let account = self.account(stored.account);
             sources.extend(account.map(|account| Source { account, callflow: Some(stored.fields) }));
         }
-        for id in overrides.iter().filter_map(|one| one.account) {
-            if sources.iter().any(|source| source.account.id == id) {
-                continue;
+        let mut known: HashSet<RecordId> = sources.iter().map(|source| source.account.id).collect();
+        for id in overrides.iter().filter_map(|one| one.account).chain(ruled.iter().copied()) {
+            if known.insert(id) {
+                sources.extend(self.account(id).map(|account| Source { account, callflow: None }));
             }
-            sources.extend(self.account(id).map(|account| Source { account, callflow: None }));
         }
-        Ok(PlanRecords { sources, overrides })
+        Ok(PlanRecords { sources, overrides, ruled })
     }
 
     /// What in the records would treat calls in another way than somebody expects, by kind. `queues`: those of the PBX, where
@@ -101,6 +222,7 @@ impl Directory {
         let records = self.plan_records(at).await?;
         let mut found = self.untreated(&records);
         found.extend(self.undelivered(&records, at).await?);
+        found.extend(self.missing_sounds(&records).await?);
         let directory = self.clone();
         let of_plans = tokio::task::spawn_blocking(move || {
             let base = directory.plan_base(at);
@@ -126,6 +248,24 @@ impl Directory {
         let found =
             |account: &Arc<Account>| Finding::of_account(FindingKind::NoCallflow, account, detail.to_owned());
         accounts.iter().map(found).collect()
+    }
+
+    /// The callflows that name a sound that was uploaded and is there no more.
+    async fn missing_sounds(&self, records: &PlanRecords) -> Result<Vec<Finding>, StoreError> {
+        let there: HashSet<String> =
+            self.store().sounds().await?.into_iter().map(|sound| sound.name).collect();
+        let mut found = Vec::new();
+        for source in &records.sources {
+            let named = source.callflow.iter().flat_map(CallflowFields::sounds);
+            let is_missing = |name: &String| name.starts_with(SOUND_FOLDER) && !there.contains(name);
+            for (field, name) in named.filter(|(_, name)| is_missing(name)) {
+                let detail = format!(
+                    "{field} names {name}, which was deleted: upload it again, or name another sound"
+                );
+                found.push(Finding::of_account(FindingKind::SoundMissing, &source.account, detail));
+            }
+        }
+        Ok(found)
     }
 
     /// The accounts whose callers may leave a message that reaches nobody.
@@ -163,10 +303,11 @@ impl Directory {
     }
 
     fn with_world<T>(&self, records: &PlanRecords, base: i64, then: impl FnOnce(&World<'_>) -> T) -> T {
-        let PlanRecords { sources, overrides } = records;
+        let PlanRecords { sources, overrides, ruled } = records;
         let (calendar, zone) = (self.calendar(), self.time_zone());
         let takes_voice = self.takes_voice();
-        then(&World { sources, overrides, calendar: &calendar, zone, plan: self.plan(), base, takes_voice })
+        let plan = self.plan();
+        then(&World { sources, overrides, calendar: &calendar, zone, plan, base, takes_voice, ruled })
     }
 
     async fn treated_by(

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::lookup::Directory;
 pub use super::resolution::{DialledHeader, MatchAttempt, MatchResult};
-use crate::callflow::CallflowThen;
+use crate::callflow::{CallflowThen, PlanState};
 use crate::contract::card::Card;
 use crate::contract::records::{CallerIdPolicy, Contact};
 use crate::contract::supervision::Notify;
@@ -68,6 +68,9 @@ pub struct Explanation {
     /// What the PBX does with the call before an operator; absent where its own dialplan decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callflow: Option<CallflowThen>,
+    /// Whether the PBX has the plans that say so; absent without a callflow, and where no daemon was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_the_pbx: Option<PlanState>,
     /// The account's supervision settings; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supervision: Option<SupervisionPolicyInfo>,
@@ -200,7 +203,7 @@ impl Directory {
             }
         });
         let callflow = match &resolution.account {
-            Some(account) => self.callflow_at(account.id, request.at).await?,
+            Some(account) => self.callflow_for(account.id, request.from.as_deref(), request.at).await?,
             None => None,
         };
         let contacts = match &resolution.account {
@@ -229,6 +232,7 @@ impl Directory {
             card,
             hours,
             callflow,
+            at_the_pbx: None,
             supervision,
             contacts,
             transfers,

@@ -2,11 +2,13 @@
 //!
 //! Invariant: an index is immutable; a change of accounts makes a new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use crate::contract::caller_rule::CallerRule;
+use crate::contract::callflow::Override;
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::records::Account;
 use crate::ids::RecordId;
@@ -19,6 +21,10 @@ pub(super) struct Index {
     pub(super) version: i64,
     /// National holidays and the installation's days off.
     pub(super) calendar: HolidayCalendar,
+    /// The overrides of the whole service.
+    pub(super) service_overrides: Vec<Override>,
+    /// The rules about callers, by account and number.
+    rules: HashMap<RecordId, HashMap<SmolStr, Arc<CallerRule>>>,
     forwarding: HashMap<SmolStr, Arc<Account>>,
     dialled: HashMap<SmolStr, Arc<Account>>,
     codes: HashMap<SmolStr, Arc<Account>>,
@@ -46,6 +52,26 @@ impl Index {
             index.codes.insert(SmolStr::new(&account.fields.code), account);
         }
         index
+    }
+
+    /// The index with the rules about callers and the overrides of the whole service.
+    pub(super) fn with_rules(mut self, rules: Vec<CallerRule>, overrides: Vec<Override>) -> Self {
+        for rule in rules {
+            let of_account = self.rules.entry(rule.account).or_default();
+            of_account.insert(SmolStr::new(&rule.number), Arc::new(rule));
+        }
+        self.service_overrides = overrides.into_iter().filter(|one| one.account.is_none()).collect();
+        self
+    }
+
+    /// The rule of an account about the caller with this number.
+    pub(super) fn rule(&self, account: RecordId, number: &str) -> Option<&Arc<CallerRule>> {
+        self.rules.get(&account)?.get(number)
+    }
+
+    /// The accounts that have rules about callers.
+    pub(super) fn ruled(&self) -> BTreeSet<RecordId> {
+        self.rules.keys().copied().collect()
     }
 
     pub(super) fn by_forwarding(&self, key: &str) -> Option<&Arc<Account>> {

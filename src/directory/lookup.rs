@@ -117,7 +117,10 @@ impl Directory {
         }
         let (records, version) = store.all_accounts().await?;
         let calendar = HolidayCalendar::of(store.holidays().await?);
-        let index = Arc::new(Index::of(records, version, calendar, &self.shared.options.plan));
+        let rules = store.caller_rules(None, Timestamp::UNIX_EPOCH).await?;
+        let overrides = store.overrides(Timestamp::UNIX_EPOCH).await?;
+        let index = Index::of(records, version, calendar, &self.shared.options.plan);
+        let index = Arc::new(index.with_rules(rules, overrides));
         *self.shared.index.write() = index;
         Ok(true)
     }

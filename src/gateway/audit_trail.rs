@@ -23,6 +23,9 @@
 //! | `delivery.retried` | a delivery of a message that was sent again |
 //! | `routes.saved` | the routes of an account, or of all; the version |
 //! | `callflow.changed`, `callflow.deleted` | the account; what was set |
+//! | `callflow_template.saved`, `callflow_template.deleted` | a template; its code, and what was set |
+//! | `caller_rule.set`, `caller_rule.deleted` | the account; what the rule does, its id, until when |
+//! | `sound.uploaded`, `sound.deleted` | a sound; its name and title |
 //! | `override.set`, `override.ended` | the account, or none for the whole service; what it does, until when, why |
 //! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |

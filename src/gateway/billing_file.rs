@@ -105,6 +105,7 @@ fn item(kind: LineKind, language: FileLanguage) -> &'static str {
         LineKind::Transfer => language.of("転送", "transfers"),
         LineKind::TransferTime => language.of("転送通話", "talk of transfers"),
         LineKind::Outbound => language.of("発信", "calls to others"),
+        LineKind::VoiceMessage => language.of("音声メール", "voice messages"),
         LineKind::Correction => language.of("前月以前の訂正", "correction of an earlier month"),
     }
 }

@@ -11,7 +11,7 @@ use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -21,10 +21,12 @@ use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
-use crate::contract::callflow::{CallflowFields, NewOverride, Override};
+use crate::contract::callflow::{CallflowFields, CallflowTemplate, NewOverride, Override, own_of};
+use crate::contract::sound::SOUND_FOLDER;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
+use crate::voice::guidance::{ANNOUNCEMENT_MAX, ANNOUNCEMENT_WITH_CALLER_MAX};
 
 /// Longest time of a preview, in days.
 const PREVIEW_DAYS_MAX: i64 = 62;
@@ -38,8 +40,13 @@ pub(crate) struct CallflowView {
     /// The account.
     #[schema(value_type = uuid::Uuid)]
     account: RecordId,
-    /// What was set.
+    /// What holds: the template's settings with the account's own over them.
     fields: CallflowFields,
+    /// The code of the template that it follows; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
+    /// The names of the account's own settings; all of them where it follows no template.
+    own: Vec<String>,
     /// Who set it.
     by_name: String,
     /// When.
@@ -50,6 +57,21 @@ pub(crate) struct CallflowView {
     version: i64,
     /// What happens to a call now.
     now: CallflowThen,
+}
+
+/// A callflow to write. With a template, fields that are left out, or that are as in the template, follow it; `null` is a
+/// field's default.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the form of a body that is read field by field, since what is left out matters"
+)]
+pub(crate) struct WriteCallflow {
+    /// The code of the template that it follows; absent: none.
+    template: Option<String>,
+    /// The settings.
+    #[serde(flatten)]
+    fields: CallflowFields,
 }
 
 /// Which time.
@@ -112,7 +134,7 @@ pub(crate) async fn show(
         ("account" = uuid::Uuid, Path, description = "The account"),
         ("If-Match" = Option<String>, Header, description = "The `version` that is replaced, as \"1795924944000\"; 0: there is none yet"),
     ),
-    request_body = CallflowFields,
+    request_body = WriteCallflow,
     responses(
         (status = 200, description = "The callflow", body = CallflowView),
         (status = 403, description = "not-permitted", body = ProblemBody),
@@ -126,16 +148,26 @@ pub(crate) async fn write(
     caller: Caller,
     RecordPath(account): RecordPath,
     headers: HeaderMap,
-    Body(fields): Body<CallflowFields>,
+    Body(mut body): Body<Map<String, Value>>,
 ) -> Result<Json<CallflowView>, Problem> {
     caller.needs(Permission::EditDirectory)?;
+    let template = match body.remove("template") {
+        None | Some(Value::Null) => None,
+        Some(code) => Some(template_of(&state, &code).await?),
+    };
+    let base = template.as_ref().map(|template| template.fields.as_object());
+    let fields = CallflowFields::over(base.as_ref().unwrap_or(&Map::new()), &body);
+    let fields = fields.map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
     let fields = fields.checked().map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
+    check_announcement(&state, &fields).await?;
+    let own = base.map_or_else(|| fields.as_object(), |base| own_of(&base, &body));
     let (by_name, changed_at) = (caller.person.name.clone(), state.app.clock.now());
-    let stored = StoredCallflow { account, fields, by_name, changed_at };
+    let template = template.map(|template| template.id);
+    let stored = StoredCallflow { account, fields, template, own, by_name, changed_at };
     if !state.app.store.set_callflow(&stored, version_of(&headers)?).await? {
         return Err(Kind::CallflowChanged.into());
     }
-    let details = json!({ "fields": stored.fields });
+    let details = json!({ "fields": stored.fields, "template": stored.template });
     audit_trail::record(&state, &caller, "callflow.changed", ("", Some(account)), details).await;
     Ok(Json(view(&state, account).await?))
 }
@@ -306,7 +338,7 @@ fn version_of(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     Ok(Some(version))
 }
 
-fn audited(one: &Override) -> serde_json::Value {
+fn audited(one: &Override) -> Value {
     json!({ "treatment": one.treatment, "until": one.until, "reason": one.reason })
 }
 
@@ -318,8 +350,46 @@ async fn stored(state: &AppState, account: RecordId) -> Result<StoredCallflow, P
 async fn view(state: &AppState, account: RecordId) -> Result<CallflowView, Problem> {
     let stored = stored(state, account).await?;
     let version = stored.version();
-    let StoredCallflow { fields, by_name, changed_at, .. } = stored;
+    let StoredCallflow { fields, template, own, by_name, changed_at, .. } = stored;
+    let template = match template {
+        Some(id) => {
+            let templates = state.app.store.callflow_templates().await?;
+            templates.into_iter().find(|one| one.id == id).map(|one| one.code)
+        }
+        None => None,
+    };
+    let mut own: Vec<String> = own.into_iter().map(|(name, _)| name).collect();
+    own.sort_unstable();
     let now = state.app.directory.callflow_at(account, state.app.clock.now()).await?;
     let now = now.ok_or_else(|| Kind::UnknownRecord.with("the account was deleted"))?;
-    Ok(CallflowView { account, fields, by_name, changed_at, version, now })
+    Ok(CallflowView { account, fields, template, own, by_name, changed_at, version, now })
+}
+
+/// The template with this code.
+async fn template_of(state: &AppState, code: &Value) -> Result<CallflowTemplate, Problem> {
+    let templates = state.app.store.callflow_templates().await?;
+    let found = templates.into_iter().find(|one| Some(one.code.as_str()) == code.as_str());
+    found.ok_or_else(|| Kind::InvalidBody.with("template: there is none with this code"))
+}
+
+/// Refuses an announcement that was uploaded, where with what follows it it takes more than two seconds: until its end nobody
+/// notices that the caller has hung up.
+pub(super) async fn check_announcement(state: &AppState, fields: &CallflowFields) -> Result<(), Problem> {
+    let Some(name) = fields.announcement.as_ref().filter(|name| name.starts_with(SOUND_FOLDER)) else {
+        return Ok(());
+    };
+    let sounds = state.app.store.sounds().await?;
+    let Some(sound) = sounds.iter().find(|sound| sound.name == *name) else {
+        return Err(
+            Kind::InvalidBody.with(format!("announcement: there is no sound {name}; upload it first"))
+        );
+    };
+    let most = if fields.announce_caller { ANNOUNCEMENT_WITH_CALLER_MAX } else { ANNOUNCEMENT_MAX };
+    let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    if sound.ms <= most_ms {
+        return Ok(());
+    }
+    let after = if fields.announce_caller { " before what announce_caller adds" } else { "" };
+    Err(Kind::InvalidBody
+        .with(format!("announcement: it is {} ms long, and may be {most_ms} ms{after}", sound.ms)))
 }

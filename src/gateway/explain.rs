@@ -33,5 +33,7 @@ pub(crate) async fn explain(
         trunk: query.trunk,
         at: query.at.unwrap_or_else(|| state.app.clock.now()),
     };
-    Ok(Json(state.app.directory.explain(&question).await?))
+    let mut explained = state.app.directory.explain(&question).await?;
+    explained.at_the_pbx = explained.callflow.as_ref().map(|_| state.app.plan_status.get().state);
+    Ok(Json(explained))
 }

@@ -21,6 +21,7 @@ use super::query::HistoryFileQuery;
 use super::state::AppState;
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::choice::Choice;
+use crate::contract::history::{CallSource, LeftBehind};
 use crate::contract::words::WordKind;
 use crate::identity::Presentation;
 use crate::people::role::Permission;
@@ -70,7 +71,7 @@ pub(crate) async fn download(
     Ok(file.into_response("calls.csv"))
 }
 
-const COLUMNS: [(&str, &str); 15] = [
+const COLUMNS: [(&str, &str); 17] = [
     ("日時", "Time"),
     ("着信・発信", "Direction"),
     ("契約先コード", "Account code"),
@@ -86,6 +87,8 @@ const COLUMNS: [(&str, &str); 15] = [
     ("応対メモ", "Notes"),
     ("終了は推定", "Inferred"),
     ("通話ID", "Call"),
+    ("残されたもの", "Left behind"),
+    ("記録元", "Recorded by"),
 ];
 
 fn row_of(
@@ -142,7 +145,19 @@ fn row_of(
         notes.join("\n"),
         if call.inferred { language.of("はい", "yes").to_owned() } else { String::new() },
         call.id.to_string(),
+        call.left_behind.map(|left| left_behind(left, language)).unwrap_or_default().to_owned(),
+        match call.source {
+            CallSource::Seen => String::new(),
+            CallSource::Offline => language.of("PBX の控え", "the PBX, while no daemon ran").to_owned(),
+        },
     ]
+}
+
+fn left_behind(left: LeftBehind, language: FileLanguage) -> &'static str {
+    match left {
+        LeftBehind::VoiceMessage => language.of("音声メール", "voice message"),
+        LeftBehind::Callback => language.of("折り返し依頼", "callback request"),
+    }
 }
 
 fn direction(direction: Direction, language: FileLanguage) -> &'static str {
@@ -172,6 +187,7 @@ fn outcome(outcome: Outcome, is_outbound: bool, language: FileLanguage) -> &'sta
         Outcome::Closed => language.of("時間外", "closed"),
         Outcome::Blocked if is_outbound => language.of("話中・つながらず", "busy or not reached"),
         Outcome::Blocked => language.of("回線話中", "blocked"),
+        Outcome::Refused => language.of("着信拒否", "refused"),
         Outcome::Elsewhere => language.of("ほかの人が応答", "elsewhere"),
         Outcome::Fax => language.of("FAX", "fax"),
         Outcome::Unknown => language.of("不明", "unknown"),

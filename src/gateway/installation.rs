@@ -24,7 +24,7 @@ use super::page::page_is_built;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use super::watched::{Watched, certificate_end, disk_space, waiting_in};
-use crate::callflow::PlanState;
+use crate::callflow::{CLOCK_OFF_MAX_S, PlanState};
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
 use crate::report::ReportFont;
@@ -208,6 +208,18 @@ fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
             )
         }
     });
+    if let Some(ahead) = state.app.plan_status.get().clock_ahead_s {
+        let is_right = ahead.abs() <= CLOCK_OFF_MAX_S;
+        let outcome = if is_right { HealthOutcome::Ok } else { HealthOutcome::Failed };
+        let detail = if is_right {
+            "the PBX's clock is the daemon's".to_owned()
+        } else {
+            format!(
+                "the PBX's clock is {ahead} s ahead of the daemon's: accounts open and close at wrong times"
+            )
+        };
+        items.push(line("pbx_clock", outcome, detail, json!({ "ahead_s": ahead })));
+    }
     items
 }
 

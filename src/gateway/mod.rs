@@ -9,7 +9,7 @@
 //! | `proxies.rs` | the client's address behind a reverse proxy |
 //! | `active_tokens.rs`, `token_checks.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, checks and last uses of tokens, attempts to sign in |
 //! | `extract.rs`, `query.rs`, `responses.rs`, `problem.rs` | reading requests, answers with `Location`, errors (RFC 9457) |
-//! | `stream.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, over two transports |
+//! | `stream.rs`, `attention.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, what its snapshots have of the store, over two transports |
 //! | `forwarding.rs` | requests that the daemon of another PBX answers |
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
@@ -42,6 +42,7 @@ mod active_tokens;
 mod admission;
 mod alarms;
 mod answer_cache;
+mod attention;
 mod audit;
 mod audit_trail;
 mod auth;
@@ -49,7 +50,9 @@ mod billing;
 mod billing_file;
 mod call_facts;
 mod callbacks;
+mod caller_rules;
 mod callflow;
+mod callflow_templates;
 mod calls;
 mod connection;
 mod contacts;
@@ -105,6 +108,7 @@ mod serve;
 mod session;
 mod settings;
 mod setup;
+mod sounds;
 mod sse;
 mod state;
 mod stats;

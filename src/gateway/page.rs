@@ -73,7 +73,10 @@ async fn document(headers: HeaderMap) -> Response {
     let policy = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        (
+            header::HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=(self)",
+        ),
     ];
     for (name, value) in policy {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

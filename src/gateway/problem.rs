@@ -97,12 +97,20 @@ kinds! {
     DraftChanged = CONFLICT "draft-changed" "The draft has changed meanwhile; look at it and try again",
     /// The person has the largest number of drafts.
     TooManyDrafts = CONFLICT "too-many-drafts" "You have too many drafts; save or delete some",
+    /// The person has the largest number of files that wait for their messages.
+    TooManyFiles = CONFLICT "too-many-files" "Too many of your files wait for their messages",
     /// Another person is at the phone task, or it is over.
     TaskTaken = CONFLICT "task-taken" "Another person is at this task, or it is over",
     /// The version in the request is not the current version of the routes.
     RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
     /// The version in the request is not the current version of the callflow.
     CallflowChanged = CONFLICT "callflow-changed" "The callflow has changed meanwhile; look at it and try again",
+    /// A callflow or a template names the sound.
+    SoundInUse = CONFLICT "sound-in-use" "A callflow names this sound; change it first",
+    /// Callflows follow the template.
+    TemplateInUse = CONFLICT "template-in-use" "Callflows follow this template; change them first",
+    /// The configuration names no directory of sounds.
+    SoundsOff = CONFLICT "sounds-off" "No sound can be uploaded: set callflow.sounds_directory",
     /// The version in the request is not the newest version of the script.
     ScriptChanged = CONFLICT "script-changed" "The script has changed meanwhile; look at it and try again",
     /// The account has the largest number of scripts, or the script of versions.

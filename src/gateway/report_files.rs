@@ -94,16 +94,19 @@ pub(crate) async fn csv(
     Ok(file.into_response(&format!("report-{month}.csv")))
 }
 
-/// The counters and formulas that an account has.
-fn of_accounts() -> (Vec<&'static CounterName>, Vec<&'static Formula>) {
+/// The counters and formulas that an account has, as far as the version knew them that closed the report.
+fn known_to(report: &MonthlyReport) -> (Vec<&'static CounterName>, Vec<&'static Formula>) {
+    let is_of_accounts = |id: &str| id == "messages" || !NOT_OF_CALLS.contains(&id);
     let counters =
-        COUNTERS.iter().filter(|counter| counter.id == "messages" || !NOT_OF_CALLS.contains(&counter.id));
-    (counters.collect(), FORMULAS.iter().filter(|formula| !formula.is_of_states()).collect())
+        COUNTERS.iter().filter(|counter| is_of_accounts(counter.id) && counter.is_counted_by(report.rules));
+    let formulas =
+        FORMULAS.iter().filter(|formula| !formula.is_of_states() && report.figure(formula.id).is_some());
+    (counters.collect(), formulas.collect())
 }
 
 /// The headings, the days and the sum.
 fn rows_of(report: &MonthlyReport, language: FileLanguage) -> Vec<Vec<String>> {
-    let (known, formulas) = of_accounts();
+    let (known, formulas) = known_to(report);
     let mut headings: Vec<String> =
         vec![language.of("日", "Day").into(), language.of("欠測あり", "Incomplete").into()];
     headings.extend(known.iter().map(|counter| heading_of(counter, language)));
@@ -112,7 +115,8 @@ fn rows_of(report: &MonthlyReport, language: FileLanguage) -> Vec<Vec<String>> {
             Unit::Ratio => language.of("（%）", " (%)"),
             Unit::Milliseconds => language.of("（秒）", " (s)"),
         };
-        let (name, arithmetic) = (language.of(formula.ja, formula.en), formula.text(WITHIN_DEFAULT_S));
+        let name = language.of(formula.ja, formula.en);
+        let arithmetic = report.figure(formula.id).map_or_else(String::new, |figure| figure.formula.clone());
         format!("{name}{unit} = {arithmetic}")
     }));
     let row = |name: String, is_complete: bool, counters: &Counters| {

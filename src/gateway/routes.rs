@@ -27,13 +27,13 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
-    callflow, calls, contacts, contracts, customer_changes, customers, deliveries, digests, directory_export,
-    drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
-    idempotency, imports, installation, mail, mail_templates, message_actions, message_answers,
-    message_files, message_routes, message_timeline, messages, middleware, numbers, operators, page,
-    passwords, queues, report_files, reports, script_forms, scripts, session, settings, sse, stats,
-    stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, teams, tokens, transfers, users,
-    webhooks, websocket, words,
+    caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
+    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
+    history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
+    message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
+    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, session,
+    settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks,
+    teams, tokens, transfers, users, webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -150,6 +150,13 @@ fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(callflow::preview))
         .routes(routes!(callflow::overrides, callflow::set_override))
         .routes(routes!(callflow::end_override))
+        .routes(routes!(callflow_templates::list))
+        .routes(routes!(callflow_templates::write, callflow_templates::delete))
+        .routes(routes!(caller_rules::list, caller_rules::set))
+        .routes(routes!(caller_rules::delete))
+        .routes(routes!(sounds::list, sounds::upload))
+        .routes(routes!(sounds::play))
+        .routes(routes!(sounds::delete))
 }
 
 /// Figures, and what is made of them.
@@ -182,6 +189,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(messages::list, messages::take))
         .routes(routes!(message_actions::options))
+        .routes(routes!(message_actions::attention))
         .routes(routes!(messages::show, messages::change, messages::delete))
         .routes(routes!(message_actions::correct))
         .routes(routes!(message_actions::undo))
@@ -190,7 +198,10 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))
+        .routes(routes!(message_answers::reveal))
         .routes(routes!(message_files::content))
+        .routes(routes!(message_files::upload))
+        .routes(routes!(message_files::discard))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
@@ -214,6 +225,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mail::bounces, mail::report))
         .routes(routes!(mail_templates::list))
         .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail_templates::versions))
         .routes(routes!(mail::servers))
         .routes(routes!(mail::resume_server))
         .routes(routes!(mail::suspended))

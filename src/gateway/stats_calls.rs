@@ -141,6 +141,7 @@ fn outcome_of(counter: &str) -> Option<Outcome> {
         "closed" => Outcome::Closed,
         "blocked" => Outcome::Blocked,
         "overflowed" => Outcome::Overflowed,
+        "refused" => Outcome::Refused,
         "unknown" => Outcome::Unknown,
         "fax" => Outcome::Fax,
         "abandoned" | "short" | "wait_abandoned_ms" => Outcome::Abandoned,

@@ -20,7 +20,7 @@ use super::query::StatsWaitsQuery;
 use super::state::AppState;
 use crate::contract::call::{Direction, Outcome};
 use crate::people::role::Permission;
-use crate::stats::WITHIN_DEFAULT_S;
+use crate::stats::{Counters, WITHIN_DEFAULT_S};
 use crate::store::PAGE_RECORDS_MAX;
 use crate::store::history::{HistoryCursor, HistoryFilter};
 
@@ -41,7 +41,7 @@ pub(crate) struct WaitsView {
     answered_within: u64,
     /// Calls that were abandoned within T.
     abandoned_within: u64,
-    /// `SL-ignore` with this T: answered within T / (offered - closed - abandoned within T); `null` where that is nothing.
+    /// `SL-ignore` with this T: answered within T / (offered - closed - refused - abandoned within T); `null` where that is nothing.
     service_level: Option<f64>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn waits(
             if query.queue.as_ref().is_some_and(|queue| facts.queue.as_ref() != Some(queue)) {
                 continue;
             }
-            open += u64::from(facts.outcome != Outcome::Closed);
+            open += Counters::of_call(&facts).open();
             match facts.outcome {
                 Outcome::Answered if facts.to_answer_ms.is_some() => answered.push(facts.wait_ms),
                 Outcome::Abandoned => abandoned.push(facts.wait_ms),

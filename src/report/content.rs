@@ -116,6 +116,13 @@ pub struct ReportNumber {
     pub answered: u64,
     /// Those outside the hours.
     pub closed: u64,
+    /// Those that the account refuses.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// A disposition.

@@ -180,11 +180,13 @@ fn numbers_of(counts: Vec<NumberCount>, fields: &AccountFields, directory: &Dire
             offered: 0,
             answered: 0,
             closed: 0,
+            refused: 0,
         });
         row.offered += count.calls;
         match count.outcome.as_str() {
             "answered" => row.answered += count.calls,
             "closed" => row.closed += count.calls,
+            "refused" => row.refused += count.calls,
             _ => {}
         }
     }

@@ -35,6 +35,8 @@ const BOTTOM: f32 = PAGE_HEIGHT - 50.0;
 const ROW: f32 = 14.0;
 /// Most spans that are listed; the rest is counted.
 const MISSING_MAX: usize = 20;
+/// The version of the rules that counts what callers leave behind, and whom accounts refuse.
+const LEFT_BEHIND_RULES: i64 = 2;
 /// Most numbers that have a row.
 const NUMBERS_MAX: usize = 30;
 
@@ -141,6 +143,23 @@ impl Layout<'_, '_> {
             self.canvas.text((left + 9.0, top + 32.0), size, INK, Align::Left, value);
         }
         self.y += 2.0 * height + 6.0;
+        if self.counts_left_behind() {
+            let text = format!(
+                "音声メール {}件　折返し依頼 {}件（うち折返し済み {}件）　着信拒否 {}件　対応率（折返し・音声メール含む） {}",
+                total.voice,
+                total.callbacks,
+                total.callbacks_reached,
+                total.refused,
+                figure("AR-care")
+            );
+            self.canvas.text((MARGIN + 2.0, self.y + 8.0), 9.5, INK, Align::Left, &text);
+            self.y += 16.0;
+        }
+    }
+
+    /// A closed report of an earlier version says nothing that it did not count.
+    fn counts_left_behind(&self) -> bool {
+        self.report.rules >= LEFT_BEHIND_RULES
     }
 
     fn contract(&mut self) {
@@ -220,7 +239,7 @@ impl Layout<'_, '_> {
         self.table_head(&columns);
         for number in self.report.numbers.iter().take(NUMBERS_MAX) {
             let name = number.number.clone().unwrap_or_else(|| "（その他の番号）".to_owned());
-            let rate = percent_of(number.answered, number.offered - number.closed);
+            let rate = percent_of(number.answered, number.offered - number.closed - number.refused);
             let counts = [number.offered, number.answered, number.closed].map(|count| count.to_string());
             let [offered, answered, closed] = counts;
             self.row(&columns, &[name, offered, answered, closed, rate], INK);
@@ -283,9 +302,10 @@ impl Layout<'_, '_> {
     fn definitions(&mut self) {
         self.heading("用語と計算式", 60.0);
         self.note("1本の電話は、呼出・待ち列・転送の回数にかかわらず1件です。入電した日時に数えます。");
-        self.note(
-            "入電 = 応答 + 他応答 + 時間外 + 話中 + あふれ + 放棄 + 不明。短時間放棄は待ち5秒以内の放棄です。",
-        );
+        let refused = if self.counts_left_behind() { " + 着信拒否" } else { "" };
+        self.note(&format!(
+            "入電 = 応答 + 他応答 + 時間外{refused} + 話中 + あふれ + 放棄 + 不明。短時間放棄は待ち5秒以内の放棄です。"
+        ));
         for figure in &self.report.figures {
             let version = figure.version;
             let text = format!(

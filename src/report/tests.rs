@@ -30,6 +30,10 @@ fn counters(offered: u64, answered: u64, closed: u64) -> Counters {
         talk_ms: answered * 95_000,
         transfers_tried: answered / 3,
         transfers_reached: answered / 4,
+        voice: closed,
+        callbacks: abandoned,
+        callbacks_reached: abandoned / 2,
+        cared: abandoned.saturating_sub(1) / 2,
         ..Counters::default()
     }
 }
@@ -39,7 +43,7 @@ fn dispositions(named: &[(&str, u64)]) -> Vec<ReportDisposition> {
 }
 
 fn number(number: Option<&str>, offered: u64) -> ReportNumber {
-    ReportNumber { number: number.map(str::to_owned), offered, answered: offered / 2, closed: 1 }
+    ReportNumber { number: number.map(str::to_owned), offered, answered: offered / 2, closed: 1, refused: 0 }
 }
 
 /// November 2026 of a dental clinic.
@@ -93,7 +97,7 @@ fn november() -> MonthlyReport {
         dispositions: dispositions(&[("伝言", 310), ("転送", 88), ("営業電話", 31), ("（なし）", 12)]),
         contract: Some(ReportContract {
             name: "応答率(受付時間内)".into(),
-            formula: "answered / (offered - closed)".into(),
+            formula: "answered / (offered - closed - refused)".into(),
             goal: 0.9,
             at_most: false,
             periods: vec![ReportPeriod {
@@ -159,8 +163,13 @@ fn a_report_is_read_back_as_it_was_written() {
         "営業電話31",
         "料金プラン: 標準プラン（締め済み）",
         "対象 480件、対象外（対応結果） 31件",
-        "応答率(受付時間内)（AR-open第1版）=応答÷(入電−時間外)",
+        "応答率(受付時間内)（AR-open第2版）=応答÷(入電−時間外−着信拒否)",
         "11-17(火)▲",
+        "対応率(折返し・音声メール含む)（AR-care第1版）",
+        &format!(
+            "音声メール {}件　折返し依頼 {}件（うち折返し済み {}件）",
+            total.voice, total.callbacks, total.callbacks_reached
+        ),
     ] {
         assert!(text.contains(&bare(words)), "{words} is not in {text}");
     }
@@ -201,6 +210,22 @@ fn the_same_report_is_the_same_file() {
     assert_eq!(pdf(&kept), pdf(&november()));
 }
 
+/// The same bytes as before what callers leave behind was counted: nothing of it is drawn.
+#[test]
+fn a_report_that_an_earlier_version_closed_says_nothing_that_it_did_not_count() {
+    let closed = |total: Counters| MonthlyReport {
+        rules: 1,
+        figures: november().figures.into_iter().filter(|figure| figure.id != "AR-care").collect(),
+        total,
+        ..november()
+    };
+    let counted = november().total;
+    let before = Counters { voice: 0, callbacks: 0, callbacks_reached: 0, cared: 0, ..counted.clone() };
+    assert_eq!(pdf(&closed(counted)), pdf(&closed(before)));
+    let text = bare(&poppler("pdftotext", &["-layout"], &pdf(&closed(november().total))));
+    assert!(!text.contains("音声メール") && !text.contains("折返し"), "{text}");
+}
+
 #[test]
 fn a_month_without_calls_and_one_with_too_many_words_are_drawn() {
     let empty = MonthlyReport {
@@ -235,6 +260,7 @@ fn a_month_without_calls_and_one_with_too_many_words_are_drawn() {
                 offered: n,
                 answered: 0,
                 closed: 0,
+                refused: 0,
             })
             .collect(),
         dispositions: (0..300)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::care::Care;
 use super::facts::{CallFacts, Neighbours, WrapUpTime, is_lost};
 use super::{BIN_MS, Counters, REPEAT_WINDOW_MS};
 use crate::contract::call::Outcome;
@@ -30,6 +31,8 @@ pub struct BinInput {
     pub calls: Vec<FinishedCall>,
     /// The after-call work of these calls.
     pub wrap_ups: HashMap<CallId, Vec<WrapUpTime>>,
+    /// What became of what the callers of these calls left; none for a call whose caller left nothing.
+    pub care: HashMap<CallId, Care>,
     /// The calls of known callers in and around it.
     pub contacts: Vec<CallerContact>,
     /// How many messages were taken in it for each account.
@@ -75,7 +78,8 @@ impl BinInput {
         let contacts = Contacts::of(&self.contacts);
         let facts = |call: &FinishedCall| {
             let wrap_ups = self.wrap_ups.get(&call.id).map_or(&[][..], Vec::as_slice);
-            CallFacts::of(call, wrap_ups, contacts.neighbours(call))
+            let care = self.care.get(&call.id).copied().unwrap_or_default();
+            Some(CallFacts::of(call, wrap_ups, contacts.neighbours(call))?.with_care(care))
         };
         self.calls.iter().map(facts).collect()
     }

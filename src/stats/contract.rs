@@ -120,7 +120,7 @@ impl Contract {
             .filter(|formula| formula.unit == Unit::Ratio && !formula.is_of_states());
         let Some(formula) = formula else {
             return Err(ContractError(
-                "formula: one of AR-open, AR-all, AR-net, SL-ignore, SL-negative, SL-positive, SL-answered, AB-net, OV, TR, RC",
+                "formula: one of AR-open, AR-all, AR-net, AR-care, SL-ignore, SL-negative, SL-positive, SL-answered, AB-net, OV, TR, RC",
             ));
         };
         self.formula = formula.id.to_owned();

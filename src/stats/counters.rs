@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::facts::{CallFacts, TransferKind};
 use crate::contract::call::Outcome;
+use crate::contract::history::LeftBehind;
 use crate::contract::operator::State;
 use crate::ids::RecordId;
 
@@ -17,6 +18,17 @@ pub struct CounterName {
     pub ja: &'static str,
     /// In English.
     pub en: &'static str,
+}
+
+/// The counters that version 2 of the rules brought ([`super::RULES_VERSION`]).
+const SINCE_2: [&str; 6] = ["refused", "voice", "callbacks", "callbacks_reached", "cared", "offline"];
+
+impl CounterName {
+    /// Whether calls that were counted by this version of the rules have it.
+    #[must_use]
+    pub fn is_counted_by(&self, rules: i64) -> bool {
+        rules >= 2 || !SINCE_2.contains(&self.id)
+    }
 }
 
 /// The counters that no call adds to: times of people's states, and messages.
@@ -67,6 +79,7 @@ counters! {
     elsewhere: "他応答", "answered elsewhere";
     closed: "時間外", "closed";
     blocked: "話中", "blocked";
+    refused: "着信拒否", "refused";
     overflowed: "あふれ", "overflowed";
     abandoned: "放棄", "abandoned";
     unknown: "不明", "unknown";
@@ -77,8 +90,13 @@ counters! {
     repeat: "再入電", "repeated";
     recovered: "かけ直しで応答", "recovered";
     withheld: "番号非表示", "without a number";
-    withheld_open: "番号非表示(時間外を除く)", "without a number, not closed";
+    withheld_open: "番号非表示(時間外・着信拒否を除く)", "without a number, neither closed nor refused";
     inferred: "終了推定", "with an inferred end";
+    voice: "音声メール", "voice messages left";
+    callbacks: "折返し依頼", "asked to be called back";
+    callbacks_reached: "折返し済み", "called back and reached";
+    cared: "1時間以内の折返し・音声メール送付", "without an answer, called back or passed on within an hour";
+    offline: "PBXのみの記録", "recorded by the PBX alone";
     answered_le_5: "5秒以内応答", "answered within 5 s";
     answered_le_10: "10秒以内応答", "answered within 10 s";
     answered_le_15: "15秒以内応答", "answered within 15 s";
@@ -131,11 +149,13 @@ impl Counters {
             queued: facts.queue.is_some().into(),
             hops: facts.hops,
             short: facts.short.into(),
-            repeat: facts.repeat.into(),
             recovered: facts.recovered.into(),
             withheld: facts.withheld.into(),
-            withheld_open: (facts.withheld && facts.outcome != Outcome::Closed).into(),
             inferred: facts.inferred.into(),
+            voice: (facts.left_behind == Some(LeftBehind::VoiceMessage)).into(),
+            callbacks: (facts.left_behind == Some(LeftBehind::Callback)).into(),
+            callbacks_reached: facts.care.is_reached.into(),
+            offline: facts.is_offline.into(),
             presented: facts.rings,
             missed: facts.missed,
             wait_max_ms: facts.wait_ms,
@@ -148,9 +168,14 @@ impl Counters {
             Outcome::Closed => (counters.closed, counters.wait_max_ms) = (1, 0),
             Outcome::Blocked => counters.blocked = 1,
             Outcome::Overflowed => counters.overflowed = 1,
+            Outcome::Refused => (counters.refused, counters.wait_max_ms) = (1, 0),
             Outcome::Unknown => (counters.unknown, counters.wait_max_ms) = (1, 0),
             // Above: it is offered to nobody.
             Outcome::Fax => {}
+        }
+        if counters.open() > 0 {
+            (counters.repeat, counters.withheld_open) = (facts.repeat.into(), facts.withheld.into());
+            counters.cared = facts.is_cared().into();
         }
         counters.add_work(facts, |_| true);
         counters
@@ -217,10 +242,10 @@ impl Counters {
         *of_state = of_state.saturating_add(ms);
     }
 
-    /// Calls for which the service was there: all but those outside the account's hours.
+    /// Calls for which the service was there: all but those outside the account's hours, and those that the account refuses.
     #[must_use]
     pub fn open(&self) -> u64 {
-        self.offered.saturating_sub(self.closed)
+        self.offered.saturating_sub(self.closed + self.refused)
     }
 
     /// How many calls there were: those that were offered, and faxes.
@@ -236,6 +261,7 @@ impl Counters {
             + self.elsewhere
             + self.closed
             + self.blocked
+            + self.refused
             + self.overflowed
             + self.abandoned
             + self.unknown;

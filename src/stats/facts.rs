@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use super::SHORT;
+use super::care::Care;
 use crate::contract::call::{Direction, Outcome};
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::{CallSource, FinishedCall, LeftBehind, Segment};
 use crate::identity::Presentation;
 use crate::ids::{Extension, RecordId};
 
@@ -76,6 +77,12 @@ pub struct CallFacts {
     pub withheld: bool,
     /// The end was not seen.
     pub inferred: bool,
+    /// What the caller left without an operator.
+    pub left_behind: Option<LeftBehind>,
+    /// What became of that.
+    pub care: Care,
+    /// The PBX wrote it down while no daemon followed it.
+    pub is_offline: bool,
 }
 
 /// What became of a transfer.
@@ -128,7 +135,22 @@ impl CallFacts {
             recovered: lost && neighbours.answered_after,
             withheld: call.presentation != Presentation::Allowed,
             inferred: call.inferred,
+            left_behind: call.left_behind,
+            care: Care::default(),
+            is_offline: call.source == CallSource::Offline,
         })
+    }
+
+    /// The facts with what became of what the caller left.
+    #[must_use]
+    pub fn with_care(self, care: Care) -> Self {
+        Self { care: if self.left_behind.is_some() { care } else { Care::default() }, ..self }
+    }
+
+    /// Whether the caller reached nobody, and not for a moment only, and what the caller left was done in time.
+    #[must_use]
+    pub fn is_cared(&self) -> bool {
+        self.care.is_in_time && self.outcome != Outcome::Answered && !self.short
     }
 
     /// Whether this person has a share in the call.

@@ -2,7 +2,7 @@
 //!
 //! | id | meaning |
 //! |---|---|
-//! | `AR-…` | answer rate (応答率) |
+//! | `AR-…` | answer rate (応答率); `AR-care` (対応率) adds what callers left and was done in time |
 //! | `SL-…` | service level (時間内応答率): answered within T. Four variants differ in what an early hang-up counts as |
 //! | `AB-net`, `OV` | abandoned, overflowed |
 //! | `ASA…`, `AHT`, `ATT`, `AHold`, `ACW` | times per call or part |
@@ -123,46 +123,65 @@ const fn mean(
     Formula { id, version: 1, ja, en, text, unit: Unit::Milliseconds, note: None, parts }
 }
 
+/// Version 2: a call that the account refuses is not one for which the service was there, as a closed one is not.
+const fn without_refused(formula: Formula) -> Formula {
+    Formula { version: 2, ..formula }
+}
+
 /// Every formula, in the order in which they are shown; the first of each kind is the one to use where none is agreed.
 pub const FORMULAS: &[Formula] = &[
-    ratio(
+    without_refused(ratio(
         "AR-open",
         "応答率(受付時間内)",
         "answer rate, hours of service",
-        "answered / (offered - closed)",
+        "answered / (offered - closed - refused)",
         |c, _| (c.answered, c.open()),
-    ),
+    )),
     ratio("AR-all", "応答率(全着信)", "answer rate, all calls", "answered / offered", |c, _| {
         (c.answered, c.offered)
     }),
-    ratio(
+    without_refused(ratio(
         "AR-net",
         "応答率(短時間放棄除く)",
         "answer rate, without calls abandoned at once",
-        "answered / (offered - closed - short)",
+        "answered / (offered - closed - refused - short)",
         |c, _| (c.answered, c.open().saturating_sub(c.short)),
-    ),
-    ratio(
+    )),
+    Formula {
+        note: Some((
+            "受付時間内に応答できず、通話の終わりから1時間以内に折返しで話せた依頼と、送付した音声メールを含みます。",
+            "with those whom nobody answered and who were called back and reached, or whose voice message went out, within an hour \
+             of the end of their call",
+        )),
+        ..ratio(
+            "AR-care",
+            "対応率(折返し・音声メール含む)",
+            "cared for, with callbacks and voice messages",
+            "(answered + cared) / (offered - closed - refused - short)",
+            |c, _| (c.answered + c.cared, c.open().saturating_sub(c.short)),
+        )
+    },
+    without_refused(ratio(
         "SL-ignore",
         "時間内応答率",
         "service level, early hang-ups ignored",
-        "answered_le_{T} / (offered - closed - abandoned_le_{T})",
+        "answered_le_{T} / (offered - closed - refused - abandoned_le_{T})",
         |c, t| (answered_le(c, t), c.open().saturating_sub(abandoned_le(c, t))),
-    ),
-    ratio(
+    )),
+    without_refused(ratio(
         "SL-negative",
         "時間内応答率(放棄を不達)",
         "service level, early hang-ups missed",
-        "answered_le_{T} / (offered - closed)",
+        "answered_le_{T} / (offered - closed - refused)",
         |c, t| (answered_le(c, t), c.open()),
-    ),
-    ratio(
+    )),
+    without_refused(ratio(
         "SL-positive",
         "時間内応答率(放棄を達成)",
         "service level, early hang-ups met",
-        "(answered_le_{T} + abandoned_le_{T}) / (offered - closed)",
+        "(answered_le_{T} + abandoned_le_{T}) / (offered - closed - refused)",
         |c, t| (answered_le(c, t) + abandoned_le(c, t), c.open()),
-    ),
+    )),
     Formula {
         note: Some((
             "応答しなかった電話は含まれません。参考値です。",
@@ -176,12 +195,20 @@ pub const FORMULAS: &[Formula] = &[
             |c, t| (answered_le(c, t), c.answered),
         )
     },
-    ratio("AB-net", "放棄率", "abandoned", "(abandoned - short) / (offered - closed - short)", |c, _| {
-        (c.abandoned.saturating_sub(c.short), c.open().saturating_sub(c.short))
-    }),
-    ratio("OV", "あふれ率", "overflowed", "overflowed / (offered - closed)", |c, _| {
-        (c.overflowed, c.open())
-    }),
+    without_refused(ratio(
+        "AB-net",
+        "放棄率",
+        "abandoned",
+        "(abandoned - short) / (offered - closed - refused - short)",
+        |c, _| (c.abandoned.saturating_sub(c.short), c.open().saturating_sub(c.short)),
+    )),
+    without_refused(ratio(
+        "OV",
+        "あふれ率",
+        "overflowed",
+        "overflowed / (offered - closed - refused)",
+        |c, _| (c.overflowed, c.open()),
+    )),
     mean("ASA", "平均応答時間", "average speed of answer", "wait_answered_ms / answered", |c, _| {
         (c.wait_answered_ms, c.answered)
     }),
@@ -229,13 +256,13 @@ pub const FORMULAS: &[Formula] = &[
             "番号非表示の発信者は分子・分母のどちらにも含まれません。",
             "callers without a number are in neither part",
         )),
-        ..ratio(
+        ..without_refused(ratio(
             "RC",
             "再入電率",
             "callers who tried again",
-            "repeat / (offered - closed - withheld_open)",
+            "repeat / (offered - closed - refused - withheld_open)",
             |c, _| (c.repeat, c.open().saturating_sub(c.withheld_open)),
-        )
+        ))
     },
 ];
 

@@ -21,6 +21,8 @@
 //! | recovered | that was lost, and whose caller was answered at the same account within [`REPEAT_WINDOW`] after |
 //! | withheld | whose caller showed no number |
 //! | inferred | whose end was not seen |
+//! | left behind | whose caller left a voice message, or asked to be called back; what became of it is [`Care`] |
+//! | offline | that the PBX wrote down while no daemon followed it |
 //! | hop | a queue that the caller left unserved; a call may have several |
 //!
 //! How long people were in which state is no fact of a call: it is read from their own history where it is asked for, and
@@ -30,17 +32,17 @@
 //! to the bin of [`BIN`] in which it was offered, to one account, to one queue (its first), and to operators by parts.
 //!
 //! Invariant: pure, and each call has exactly one outcome: it is a fax, or it was offered, and in all counters of calls
-//! `offered = answered + elsewhere + closed + blocked + overflowed + abandoned + unknown`. A fax is offered to nobody: it is
+//! `offered = answered + elsewhere + closed + blocked + refused + overflowed + abandoned + unknown`. A fax is offered to nobody: it is
 //! counted in `fax` alone, and no formula has it above or below its line. Adding counters is associative and commutative: the counters of a bin are the sum of those of its calls, in any order.
 //!
-//! What the records do not have, and no counter pretends to: a caller who was refused by rule, voice messages and callback
-//! requests, calls that the PBX took while no daemon listened, and who sat at a phone that rang in vain.
+//! What the records do not have, and no counter pretends to: who sat at a phone that rang in vain.
 //!
-//! Reading order: `facts` (one call), `counters`, `bin` (the sum of a quarter of an hour), `formula`,
+//! Reading order: `facts` (one call), `care` (what became of what a caller left), `counters`, `bin` (the sum of a quarter of an hour), `formula`,
 //! `contract` (goals of accounts), `alarm` (thresholds).
 
 mod alarm;
 mod bin;
+mod care;
 mod contract;
 mod counters;
 mod facts;
@@ -54,6 +56,7 @@ pub use alarm::{
     AlarmChange, AlarmClock, AlarmInput, AlarmMetric, AlarmRule, AlarmRuleError, RAISE_INTERVAL,
 };
 pub use bin::{BinInput, BinStats, CallerContact, OperatorKey, context_of, start_of_bin};
+pub use care::{CARE_WITHIN, Care, LeftMessage};
 pub use contract::{Contract, ContractError, MISSING_MAX, Period, Verdict, merged};
 pub use counters::{COUNTERS, CounterName, Counters, NOT_OF_CALLS};
 pub use facts::{CallFacts, Neighbours, Part, TransferFact, TransferKind, WrapUpTime};
@@ -71,4 +74,11 @@ pub const REPEAT_WINDOW: Duration = Duration::from_secs(1_800);
 pub const REPEAT_WINDOW_MS: i64 = 1_800_000;
 /// The version of the rules by which calls are counted. Bins that were built by another version are built again while
 /// their calls are there.
-pub const RULES_VERSION: i64 = 1;
+///
+/// | version | counts besides |
+/// |---|---|
+/// | 1 | |
+/// | 2 | `refused`, `voice`, `callbacks`, `callbacks_reached`, `cared`, `offline` |
+pub const RULES_VERSION: i64 = 2;
+/// The first version whose marks `repeat` and `recovered` mean what they mean now.
+pub const CALLER_MARKS_VERSION: i64 = 1;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::*;
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::MatchedBy;
-use crate::contract::history::{CallSource, FinishedCall, Segment};
+use crate::contract::history::{CallSource, FinishedCall, LeftBehind, Segment};
+use crate::contract::message::{MessageKind, MessageState};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 
@@ -161,6 +162,7 @@ fn each_outcome_is_counted_once() {
         (Outcome::Overflowed, vec!["overflowed", "hops", "queued"], 9_000),
         (Outcome::Closed, vec!["closed", "queued"], 9_000),
         (Outcome::Blocked, vec!["blocked", "queued"], 9_000),
+        (Outcome::Refused, vec!["refused", "queued"], 9_000),
         (Outcome::Elsewhere, vec!["elsewhere", "queued"], 9_000),
         (Outcome::Unknown, vec!["unknown", "queued"], 9_000),
     ];
@@ -186,6 +188,64 @@ fn a_fax_is_in_no_figure_but_its_own() {
     assert_eq!((total.offered, total.answered, total.fax, total.calls()), (1, 1, 1, 2));
     let rate = FORMULAS.iter().find(|formula| formula.id == "AR-all").unwrap();
     assert_eq!(rate.figure(&total, WITHIN_DEFAULT_S).value, Some(1.0));
+}
+
+/// Kind, state, when it was sent and acknowledged after the end of the call; in time, reached.
+#[test]
+fn what_a_caller_left_is_done_when_the_caller_or_the_account_has_it() {
+    const HOUR: i64 = 3_600_000;
+    use MessageKind::{Callback, Message, Voice};
+    use MessageState::{Acknowledged, Failed, Open, Sent};
+    for (kind, state, sent, acknowledged, expected) in [
+        (Callback, Acknowledged, None, Some(HOUR), (true, true)),
+        (Callback, Acknowledged, None, Some(HOUR + 1), (false, true)),
+        // The company has the mail, and nobody has called back.
+        (Callback, Sent, Some(1), None, (false, false)),
+        (Callback, Open, None, Some(1), (false, false)),
+        (Voice, Sent, Some(HOUR), None, (true, false)),
+        (Voice, Sent, Some(HOUR + 1), None, (false, false)),
+        (Voice, Acknowledged, Some(1), Some(2 * HOUR), (true, false)),
+        (Voice, Acknowledged, None, Some(1), (true, false)),
+        // It was sent, and came back.
+        (Voice, Failed, Some(1), None, (false, false)),
+        (Message, Acknowledged, Some(1), Some(1), (false, false)),
+    ] {
+        let ended = 1_000;
+        let at = |after: Option<i64>| after.map(|after| ended + after);
+        let message = LeftMessage { kind, state, sent_ms: at(sent), acknowledged_ms: at(acknowledged) };
+        let mut care = Care::default();
+        care.add(&message, ended);
+        assert_eq!((care.is_in_time, care.is_reached), expected, "{message:?}");
+    }
+    assert_eq!(i64::try_from(CARE_WITHIN.as_millis()).unwrap(), HOUR);
+}
+
+#[test]
+fn what_is_left_behind_is_a_mark_beside_the_outcome() {
+    let in_time = Care { is_in_time: true, is_reached: true };
+    let counted = |outcome: Outcome, left: Option<LeftBehind>, waited: i64, care: Care| {
+        let mut call = call(5, outcome, 0, 60_000);
+        (call.left_behind, call.source) = (left, CallSource::Offline);
+        call.segments = vec![queued("sakura", 60_000 - waited, 60_000, "left")];
+        let counters =
+            Counters::of_call(&CallFacts::of(&call, &[], Neighbours::default()).unwrap().with_care(care));
+        assert!(counters.is_consistent() && counters.offline == 1);
+        (counters.voice, counters.callbacks, counters.callbacks_reached, counters.cared)
+    };
+    let (voice, callback) = (Some(LeftBehind::VoiceMessage), Some(LeftBehind::Callback));
+    assert_eq!(
+        counted(Outcome::Overflowed, voice, 9_000, Care { is_reached: false, ..in_time }),
+        (1, 0, 0, 1)
+    );
+    assert_eq!(counted(Outcome::Overflowed, callback, 9_000, in_time), (0, 1, 1, 1));
+    assert_eq!(counted(Outcome::Abandoned, callback, 9_000, in_time), (0, 1, 1, 1));
+    assert_eq!(counted(Outcome::Overflowed, callback, 9_000, Care::default()), (0, 1, 0, 0));
+    // Neither what the formula leaves out below its line, nor what it has above it.
+    assert_eq!(counted(Outcome::Closed, callback, 9_000, in_time), (0, 1, 1, 0));
+    assert_eq!(counted(Outcome::Abandoned, callback, 5_000, in_time), (0, 1, 1, 0));
+    assert_eq!(counted(Outcome::Answered, callback, 9_000, in_time), (0, 1, 1, 0));
+    // Nothing was left: what messages say of it is about something else.
+    assert_eq!(counted(Outcome::Overflowed, None, 9_000, in_time), (0, 0, 0, 0));
 }
 
 #[test]
@@ -221,9 +281,18 @@ fn input_of(calls: &[FinishedCall], all: &[FinishedCall]) -> BinInput {
     BinInput {
         calls: calls.to_vec(),
         wrap_ups: calls.iter().filter(|call| call.answered_at.is_some()).map(wrap_up).collect(),
+        care: calls.iter().filter_map(|call| Some((call.id, care_of(call)?))).collect(),
         contacts: all.iter().filter_map(contact_of).collect(),
         messages: Vec::new(),
     }
+}
+
+/// What became of what the caller left: of every third caller nothing, of another one too late.
+fn care_of(call: &FinishedCall) -> Option<Care> {
+    let late = call.ended_at.as_millisecond() % 3;
+    call.left_behind
+        .filter(|_| late < 2)
+        .map(|left| Care { is_in_time: late == 0, is_reached: left == LeftBehind::Callback })
 }
 
 #[test]
@@ -270,6 +339,7 @@ fn the_four_service_levels_differ_in_early_hang_ups() {
         short: 5,
         repeat: 9,
         withheld_open: 10,
+        cared: 8,
         ..Counters::default()
     };
     let figure = |id: &str| Formula::with_id(id).unwrap().figure(&counters, 20).value.unwrap();
@@ -277,6 +347,7 @@ fn the_four_service_levels_differ_in_early_hang_ups() {
     is("AR-open", 80.0, 100.0);
     is("AR-all", 80.0, 110.0);
     is("AR-net", 80.0, 95.0);
+    is("AR-care", 88.0, 95.0);
     is("SL-ignore", 60.0, 90.0);
     is("SL-negative", 60.0, 100.0);
     is("SL-positive", 70.0, 100.0);
@@ -284,7 +355,7 @@ fn the_four_service_levels_differ_in_early_hang_ups() {
     is("AB-net", 15.0, 95.0);
     is("RC", 9.0, 90.0);
     let text = Formula::with_id("SL-ignore").unwrap().text(20);
-    assert_eq!(text, "answered_le_20 / (offered - closed - abandoned_le_20)");
+    assert_eq!(text, "answered_le_20 / (offered - closed - refused - abandoned_le_20)");
 }
 
 /// What a formula says beside its figure is what it computes.
@@ -320,12 +391,13 @@ fn evaluated(text: &str, counters: &Counters) -> Option<f64> {
     (under > 0).then(|| side(over) as f64 / under as f64)
 }
 
-const OUTCOMES: [Outcome; 8] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Answered,
     Outcome::Abandoned,
     Outcome::Overflowed,
     Outcome::Closed,
     Outcome::Blocked,
+    Outcome::Refused,
     Outcome::Elsewhere,
     Outcome::Unknown,
     Outcome::Fax,
@@ -345,8 +417,12 @@ prop_compose! {
         queue in prop::option::of(0_i64..3_000),
         leaves in any::<bool>(),
         tried in 0_usize..3,
+        left in prop::option::of(prop::sample::select(&[LeftBehind::VoiceMessage, LeftBehind::Callback][..])),
+        is_offline in any::<bool>(),
     ) -> FinishedCall {
         let mut call = call(n, outcome, offered, offered + waits);
+        call.left_behind = left;
+        call.source = if is_offline { CallSource::Offline } else { CallSource::Seen };
         call.account = (of < 3).then(|| account(of));
         (call.caller, call.presentation) = match caller {
             4 => (None, Presentation::Withheld),
@@ -394,6 +470,13 @@ proptest! {
         let whole = BinStats::of(&input_of(&history, &history));
         prop_assert!(whole.total.is_consistent());
         prop_assert_eq!(whole.total.calls(), history.len() as u64);
+        let counted = |is: &dyn Fn(&FinishedCall) -> bool| {
+            history.iter().filter(|call| call.outcome != Outcome::Fax && is(call)).count() as u64
+        };
+        let left = |what| counted(&|call| call.left_behind == Some(what));
+        prop_assert_eq!(whole.total.voice, left(LeftBehind::VoiceMessage));
+        prop_assert_eq!(whole.total.callbacks, left(LeftBehind::Callback));
+        prop_assert_eq!(whole.total.offline, counted(&|call| call.source == CallSource::Offline));
         let faxes = history.iter().filter(|call| call.outcome == Outcome::Fax).count() as u64;
         prop_assert_eq!(whole.total.fax, faxes);
         let mut rotated = history.clone();

@@ -16,7 +16,9 @@
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
 //! | [`alarms`] | rules of alarms, and those that were raised |
 //! | [`call_reports`] | calls without a message that accounts want reported |
-//! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
+//! | [`caller_rules`] | callers whom accounts refuse, or who are answered first |
+//! | [`callflows`] | what happens to accounts' calls before an operator; their templates; overrides |
+//! | [`sounds`] | guidance and announcements that people uploaded |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -87,6 +89,7 @@ pub mod audit;
 pub mod billing;
 pub mod call_reports;
 pub mod callbacks;
+pub mod caller_rules;
 pub mod callflows;
 mod columns;
 pub mod contacts;
@@ -124,6 +127,7 @@ pub mod retention;
 pub mod routes;
 pub mod scripts;
 pub mod service_mails;
+pub mod sounds;
 pub mod sqlite;
 pub mod stalled;
 pub mod stats;

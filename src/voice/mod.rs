@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `name.rs` | the name of a file: the channel and the account |
 //! | `wav.rs` | the file: what was spoken, and whether anything was |
+//! | `guidance.rs` | a file that somebody uploads, as the PBX plays it to callers |
 //! | `receiver.rs` | the task that brings the parts together |
 //!
 //! A file of the PBX's directory goes through these states:
@@ -25,6 +26,7 @@
 //!
 //! Read next: [`crate::spool`], `asterisk-conf/toritsugi-dialplan.conf` (`toritsugi-voice`), `docs/callflow.md`.
 
+pub mod guidance;
 pub mod name;
 pub mod receiver;
 pub mod wav;

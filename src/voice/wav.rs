@@ -61,6 +61,12 @@ impl Recording {
         Err(ForeignFile)
     }
 
+    /// A recording of these samples.
+    #[must_use]
+    pub fn of_samples(samples: Vec<i16>) -> Self {
+        Self { samples }
+    }
+
     /// How long it is.
     #[must_use]
     pub fn duration(&self) -> Duration {

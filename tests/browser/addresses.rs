@@ -45,6 +45,9 @@ async fn what_is_open_has_an_address() {
     person.saves_the_message().await;
     call.hang_up().await;
     person.has_no_pop().await;
+    person.tab.until("the results", "document.activeElement?.matches('#wrap-up input')").await;
+    // The results of the after-call work have the focus; Esc gives the digits back to the views.
+    person.tab.key("Escape").await;
 
     person.tab.key("2").await;
     person.presses(".accounts .list li button").await;

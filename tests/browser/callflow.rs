@@ -50,7 +50,24 @@ async fn an_administrator_writes_a_callflow_and_closes_the_company_for_a_time() 
         .tab
         .until("that the PBX has it", "document.querySelector('[data-sync=level], [data-sync=writing]')")
         .await;
+    // The settings become a template; what that changes is said first.
+    writes(&admin, "template_code", "standard").await;
+    admin.presses("[data-share]").await;
+    let said = "document.querySelector('[data-effect]')?.innerText.includes('0社')";
+    admin.tab.until("what the template changes", said).await;
+    admin.presses("[data-share]").await;
+    let offered =
+        "[...document.querySelectorAll('[name=template] option')].some((one) => one.value === 'standard')";
+    admin.tab.until("the template", offered).await;
+    // A caller is refused, with a reason.
+    writes(&admin, "rule_number", "090-1234-5678").await;
+    writes(&admin, "rule_note", "迷惑電話").await;
+    admin.presses("[data-set-rule]").await;
+    let refused = "document.querySelector('[data-rule=refuse]')?.innerText.includes('+819012345678')";
+    admin.tab.until("the rule", refused).await;
     admin.looks("callflow").await;
+    admin.presses("[data-allow]").await;
+    admin.tab.until("no rule", "!document.querySelector('[data-rule]')").await;
     // A field that the PBX would read in another way.
     writes(&admin, "closed_guidance", "a b").await;
     admin.presses("[data-save-callflow]").await;

@@ -71,6 +71,8 @@ impl Chromium {
     pub(crate) async fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut process = Command::new("chromium")
+            // A microphone that beeps, for recordings.
+            .args(["--use-fake-device-for-media-stream"])
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
             .args(["--disable-sync", "--no-proxy-server", "--remote-debugging-port=0", "--lang=ja"])

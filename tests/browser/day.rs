@@ -41,10 +41,10 @@ async fn a_day_at_the_desk() {
     let call = lab.place_call(spec).await;
     person.pop_is("ringing").await;
     assert!(!call.is_answered());
-    assert_eq!(person.reads(".company h1").await, "株式会社さくら商事");
+    assert_eq!(person.company().await, "株式会社さくら商事");
     assert_eq!(person.reads(".company .kana").await, "さくらしょうじ");
     assert_eq!(person.reads(".say").await, "お電話ありがとうございます。さくら商事でございます。");
-    assert!(person.reads(".pop .notes").await.contains("社長が終日外出"));
+    assert!(person.reads(".handling .notes").await.contains("社長が終日外出"));
     assert_eq!(person.reads(".number bdi").await, "090-1234-5678");
     assert!(person.reads(".customer").await.contains("たなかたろう"));
     person.may(&["answer"]).await;
@@ -88,7 +88,7 @@ async fn a_day_at_the_desk() {
     person.has_no_pop().await;
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
     person.looks("wrap-up").await;
-    assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
+    assert!(person.company().await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
     the_work_is_finished_by_keyboard(&person).await;
     call.hang_up().await;
@@ -147,7 +147,7 @@ async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
 async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
     let call = lab.place_call(CallSpec::new("0312345678", MINATO)).await;
     person.pop_is("ringing").await;
-    assert_eq!(person.reads(".company h1").await, "みなと法律事務所");
+    assert_eq!(person.company().await, "みなと法律事務所");
     assert_eq!(person.reads(".number bdi").await, "03-1234-5678");
     lab.phone("1001").answers().await;
     person.pop_is("talking").await;
@@ -171,7 +171,8 @@ async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
 }
 
 async fn the_other_views(person: &Person) {
-    // A remaining wrap-up is shown in the main view only.
+    // A remaining wrap-up is shown in the main view only. Its results have the focus; Esc gives the digits back to the views.
+    person.tab.key("Escape").await;
     let views = [("2", "accounts", ".accounts"), ("3", "past", "table"), ("4", "messages", "[data-message]")];
     for (key, name, there) in views {
         person.tab.key(key).await;
@@ -200,6 +201,12 @@ async fn the_other_views(person: &Person) {
             assert_eq!(person.tab.eval(companies).await, newest_first);
         }
         person.looks(name).await;
+        if name == "past" {
+            // A picture of the documents: a call with its course, its message and what was recorded.
+            person.presses("tr[data-call]:nth-of-type(2) button").await;
+            person.tab.until("the course", "document.querySelectorAll('tr.detail li').length > 1").await;
+            person.is_pictured("past-story-ja-light-1280").await;
+        }
     }
     // One message was acknowledged to the account; the other is still open.
     assert!(person.reads("[data-message]").await.contains("井上美咲様宛"), "{}", person.reads("main").await);
@@ -232,6 +239,47 @@ async fn what_was_recorded_is_in_the_next_pop(lab: &Lab, person: &Person) {
     person.looks("pop-earlier-result").await;
     call.hang_up().await;
     person.has_no_pop().await;
+}
+
+/// What an eye or a hand has found stays where it is: whose call it is, what to say, who calls, the message and the contacts.
+#[tokio::test]
+async fn nothing_moves_from_the_ringing_to_the_end_of_the_after_call_work() {
+    const PLACES: &str = "['.company h1', '.say', '.number', '.handling .notes', '.customer .one .name', '#composer h2', \
+        '#contacts li:nth-child(1) .name', '#contacts li:nth-child(3) .name'].map((one) => { \
+        const { left, top } = document.querySelector(one).getBoundingClientRect(); \
+        return `${one} ${Math.round(left)} ${Math.round(top)}`; })";
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    lab.phone("1001").rings_for_ever().await;
+    let person = Person::signs_in(&browser, &service, "1001").await;
+    person.is_ready().await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.pop_is("ringing").await;
+    person.tab.until("the contacts", "document.querySelectorAll('#contacts li .who').length === 3").await;
+    person.tab.until("what came before", "document.querySelector('.customer .history p')").await;
+    let before = person.tab.eval(PLACES).await;
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    person.tab.until("the message", "document.querySelector('#composer form')").await;
+    assert_eq!(person.tab.eval(PLACES).await, before, "when the call is answered");
+    let field = "document.querySelector('#composer textarea').getBoundingClientRect().top";
+    let text = person.tab.eval(field).await;
+    person.writes_a_message("来週の納期を確認してほしい").await;
+    person.saves_the_message().await;
+    person.tab.until("the saved one", "document.querySelector('#composer .taken')").await;
+    assert_eq!(person.tab.eval(PLACES).await, before, "when a message is saved");
+    person.tab.key("h").await;
+    lab.phone("1001").holds().await;
+    person.pop_is("held").await;
+    assert_eq!(person.tab.eval(PLACES).await, before, "when the caller is held");
+    call.hang_up().await;
+    person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    assert_eq!(person.tab.eval(PLACES).await, before, "in the after-call work");
+    assert_eq!(person.tab.eval(field).await, text, "the field of the message");
+    person.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
 }
 
 /// The PBX refuses a queue: the person and the supervisor read which one, and under which key it is configured.

@@ -13,7 +13,7 @@ use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::ids::Extension;
 
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{LEFT, Person};
 use crate::support::gateway_rig::{PASSWORD, Rig};
 use crate::support::ids::{call, pbx};
 use crate::support::pbx_lab::{CallSpec, Lab};
@@ -80,7 +80,7 @@ async fn from_a_key_to_the_painted_page() {
             person.tab.key(&key.to_string()).await;
         }
         person.tab.key("Escape").await;
-        person.tab.until("the form to close", "!document.querySelector('form.message')").await;
+        person.tab.until("the caret to leave", LEFT).await;
     }
     person.tab.until("each frame", "painted.length >= 300").await;
     let mut took: Vec<f64> =

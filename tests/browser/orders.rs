@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{Person, SAVED};
 use crate::support::pbx_lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
 use crate::support::service::{Service, wait_for};
 use crate::support::wait::eventually;
@@ -36,7 +36,7 @@ async fn every_order_is_given_by_clicks() {
     let sleeper = Person::signs_in(&browser, &service, "1003").await;
     let asleep = falls_asleep_while_it_rings(&lab, &sleeper).await;
     person.has_no_pop().await;
-    at_another_phone_which_follows(&lab, &person).await;
+    at_another_phone_which_follows(&lab, &person, &service).await;
     lab.permit_notify(false).await;
     for phone in ["1002", "1003"] {
         lab.phone(phone).rings_for_ever().await;
@@ -78,8 +78,31 @@ async fn wakes_and_is_right(lab: &Lab, service: &Service, person: &Person) {
     person.has_no_pop().await;
 }
 
+/// The call belongs to no known account: the operator asks whose it is, and takes a message for that account.
+async fn a_message_for_the_account_that_the_caller_names(person: &Person, service: &Service) {
+    person.tab.key("m").await;
+    person.tab.until("the question", "document.activeElement?.matches('[data-whose]')").await;
+    person.tab.types("minato").await;
+    person.tab.until("what is found", "document.querySelector('#composer ul button')").await;
+    person.looks("unknown-account-named").await;
+    person.tab.eval("document.querySelector('[data-whose]').focus()").await;
+    person.tab.key("Enter").await;
+    person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
+    person.tab.until("its contacts", "document.querySelector('#contacts li .who')").await;
+    person.tab.types("至急折り返しを").await;
+    person.saves_the_message().await;
+    let (_, page) = service.ask("admin", Method::GET, "/v1/messages?limit=1", None).await;
+    let (_, accounts) = service.ask("admin", Method::GET, "/v1/accounts", None).await;
+    let minato =
+        accounts["items"].as_array().unwrap().iter().find(|one| one["name"] == "みなと法律事務所").unwrap();
+    assert_eq!(
+        (&page["items"][0]["text"], &page["items"][0]["account"]),
+        (&json!("至急折り返しを"), &minato["id"])
+    );
+}
+
 /// The operator is seated at a desk phone that carries out requests; the call is for a number without an account.
-async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
+async fn at_another_phone_which_follows(lab: &Lab, person: &Person, service: &Service) {
     let mut phone = RawPhone::plug_in(lab).await;
     person.sits_at(RAW_PHONE).await;
     person.shows_state("ready").await;
@@ -115,6 +138,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
     let ((), event) = tokio::join!(person.tab.key("F4"), resumed);
     assert_eq!(event, "talk");
     person.pop_is("talking").await;
+    a_message_for_the_account_that_the_caller_names(person, service).await;
     person.presses("[data-order=hangup]").await;
     person.has_no_pop().await;
     call.ended().await;
@@ -197,7 +221,7 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, service: &Service, pers
     let to = "document.querySelector('form.message [role=combobox]').value";
     assert_eq!(person.tab.eval(to).await, "佐々木健");
     person.tab.chord("ctrl", "Enter").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.tab.until("that it is saved", SAVED).await;
     is_instead_of_the_transfer(service).await;
     lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
     person.presses("#contacts .all").await;

@@ -11,6 +11,11 @@ use crate::{KNOWN_CALLER, SAKURA};
 
 /// The password of every user in these tests.
 pub(crate) const PASSWORD: &str = "取次電話の合言葉です";
+/// The form of the call's message is empty, and the caret has left it.
+pub(crate) const SAVED: &str = "!document.querySelector('form.message')?.contains(document.activeElement) && \
+    [...document.querySelectorAll('form.message textarea')].every((one) => !one.value)";
+/// The caret has left the form of the call's message.
+pub(crate) const LEFT: &str = "!document.querySelector('form.message')?.contains(document.activeElement)";
 /// The smallest screen that the page supports.
 pub(crate) const DESK: (u32, u32) = (1280, 800);
 pub(crate) const WIDE: (u32, u32) = (1920, 1080);
@@ -150,11 +155,17 @@ impl Person {
     /// Saves the message that is being written.
     pub(crate) async fn saves_the_message(&self) {
         self.presses("form.message .main").await;
-        self.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+        self.tab.until("that it is saved", SAVED).await;
     }
 
     pub(crate) async fn has_no_pop(&self) {
-        self.tab.until("the pop to go", "!document.querySelector('.pop')").await;
+        self.tab.until("the pop to go", "!document.querySelector('.pop:not([data-phase=over])')").await;
+    }
+
+    /// The name of the company in front.
+    pub(crate) async fn company(&self) -> String {
+        let name = self.tab.eval("document.querySelector('.company h1')?.title ?? ''").await;
+        name.as_str().unwrap().to_owned()
     }
 
     /// The text of the first element that matches.

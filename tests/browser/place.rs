@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{PASSWORD, Person};
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
 use crate::typing::commands_sent;
@@ -175,6 +175,73 @@ async fn a_contact_who_takes_no_calls_gets_none_and_says_where_they_are() {
     boss.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+/// By microphone or from a file; operators hear it beside the name.
+#[tokio::test]
+async fn an_administrator_records_how_a_name_is_said_and_operators_play_it() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    lab.phone("1001").rings_for_ever().await;
+    let user = json!({"name": "kanri", "role": "admin", "password": PASSWORD});
+    let (status, answer) = service.ask("admin", Method::POST, "/v1/users", Some(user)).await;
+    assert!(status.is_success(), "{answer}");
+    let admin = Person::signs_in_too(&browser, &service, "kanri").await;
+    admin.tab.permits(&admin.origin, "audioCapture").await;
+    admin.tab.key("3").await;
+    admin.presses(".accounts .list li button").await;
+    admin.tab.until("nothing recorded", "document.querySelector('[data-pronunciation-editor] .soft')").await;
+    assert_eq!(admin.tab.eval("document.querySelector('[data-pronunciation]')").await, Value::Null);
+    admin.presses("[data-record]").await;
+    admin.tab.until("the recording", "document.querySelector('[data-record][aria-pressed=true]')").await;
+    admin.looks("pronunciation-recording").await;
+    admin.presses("[data-record]").await;
+    admin
+        .tab
+        .until(
+            "what was recorded",
+            "document.querySelector('[data-pronunciation-editor] [data-pronunciation]')",
+        )
+        .await;
+    plays(&admin, "[data-pronunciation-editor]").await;
+    // Anything but sound is refused with what to do.
+    gives_a_file(&admin, "[1, 2, 3]").await;
+    admin.tab.until("why not", "document.querySelector('.notices')?.innerText.includes('MP3')").await;
+    gives_a_file(&admin, "new Array(300000).fill(79)").await;
+    admin.tab.until("how much", "document.querySelector('.notices')?.innerText.includes('256 KiB')").await;
+
+    let hana = Person::signs_in(&browser, &service, "1001").await;
+    hana.is_ready().await;
+    let call = hana.takes_call(&lab).await;
+    hana.tab.until("the button", "document.querySelector('.company [data-pronunciation]')").await;
+    plays(&hana, ".company").await;
+    hana.looks("pronunciation").await;
+    admin.presses("[data-erase]").await;
+    admin.tab.until("nothing recorded", "document.querySelector('[data-pronunciation-editor] .soft')").await;
+    call.hang_up().await;
+    for person in [&hana, &admin] {
+        person.all_is_well().await;
+    }
+    browser.close().await;
+    service.stop().await;
+}
+
+/// The recording is heard: its time goes on.
+async fn plays(person: &Person, within: &str) {
+    person.presses(&format!("{within} [data-pronunciation]")).await;
+    let heard = format!("document.querySelector('{within} audio').played.length === 1");
+    person.tab.until("the sound", &heard).await;
+}
+
+/// Chooses a file with these bytes.
+async fn gives_a_file(person: &Person, bytes: &str) {
+    let choose = format!(
+        "{{ const files = new DataTransfer(); files.items.add(new File([new Uint8Array({bytes})], 'name.mp3', {{ type: 'audio/mpeg' }})); \
+         const field = document.querySelector('[data-pronunciation-editor] input[type=file]'); field.files = files.files; \
+         field.dispatchEvent(new Event('change', {{ bubbles: true }})); 0 }}"
+    );
+    person.tab.eval(&choose).await;
 }
 
 async fn finds(person: &Person, text: &str, kind: &str, title: &str) {

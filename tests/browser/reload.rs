@@ -43,7 +43,7 @@ async fn a_reload_in_the_middle_of_after_call_work_forgets_neither_the_work_nor_
     let notes = "document.querySelector('#wrap-up textarea')?.value === '折り返しは16時以降'";
     person.tab.until("the notes after the reload", notes).await;
     let caller = "['090-1234-5678', '田中太郎', 'さくら商事'].every((one) => \
-                  document.querySelector('#wrap-up').innerText.includes(one))";
+                  document.querySelector('.pop').innerText.includes(one))";
     person.tab.until("whose call it was", caller).await;
     person.looks("wrap-up-reloaded").await;
     person.presses("#wrap-up input[value=message]").await;
@@ -64,7 +64,7 @@ async fn a_reload_in_the_middle_of_after_call_work_forgets_neither_the_work_nor_
     person.presses(".missed li:last-child button").await;
     person
         .tab
-        .until("whose call it was", "document.querySelector('#wrap-up')?.innerText.includes('03-1234-5678')")
+        .until("whose call it was", "document.querySelector('.pop')?.innerText.includes('03-1234-5678')")
         .await;
     person.presses("#wrap-up input[value=message]").await;
     person.presses("#wrap-up .main").await;

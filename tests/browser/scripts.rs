@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::SAKURA;
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{Person, SAVED};
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
 use crate::support::wait::eventually;
@@ -198,7 +198,7 @@ async fn it_is_saved_after_the_second_question(person: &Person, service: &Servic
     is_told(person, "もう一度お伺いください：会員番号").await;
     has_caret_in(person, "[data-question=card] input").await;
     person.tab.chord("ctrl", "Enter").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.tab.until("that it is saved", SAVED).await;
     let message = newest(service, "2001").await;
     assert_eq!(message["script"], json!({"id": "usual", "version": 1}));
     let answer = json!({"id": "danger", "label": "危険な症状", "value": "息苦しい", "sensitive": true});
@@ -233,7 +233,7 @@ async fn an_offer_is_made_and_counted(person: &Person, service: &Service) {
     person.presses("[data-offer=plan] [data-result=accepted]").await;
     person.tab.until("that it is made once", "!document.querySelector('[data-offer]')").await;
     person.tab.chord("ctrl", "Enter").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.tab.until("that it is saved", SAVED).await;
     let message = newest(service, "2001").await;
     assert_eq!(message["offers"], json!([{"id": "plan", "result": "accepted"}]));
     let answers: Vec<&Value> =
@@ -372,29 +372,38 @@ async fn it_is_published_restored_and_retired(person: &Person, service: &Service
 }
 
 #[tokio::test]
-async fn without_a_connection_the_usual_fields_are_there() {
+async fn without_a_connection_the_questions_stay_and_a_draft_has_the_usual_fields() {
     let lab = Lab::start().await;
     let mut service = Service::start(&lab).await;
     has_script(&service).await;
     let browser = Chromium::start().await;
     let person = Person::signs_in(&browser, &service, "1001").await;
     let call = person.takes_call(&lab).await;
-    person.tab.until("that the page is kept", crate::connection::KEPT).await;
-    service.stop().await;
-    person.tab.until("that it is gone", "document.querySelector('.link:not([data-phase=live])')").await;
-    person.tab.key("m").await;
-    has_caret_in(&person, "form.message textarea:not([data-text])").await;
-    person.tab.types("納期を確認してほしい").await;
-    service.again().await;
-    person.is_connected().await;
-    // What was written stands in the script's field.
-    let text = format!("document.querySelector({TEXT:?})?.value === '納期を確認してほしい'");
-    person.tab.until("the questions of the script", &text).await;
+    person.tab.until("the questions of the script", &format!("document.querySelector({TEXT:?})")).await;
     assert!(person.reads("form.message .identity").await.contains("田中太郎"));
     assert_eq!(
         person.tab.eval("Boolean(document.querySelector('[data-question=name]'))").await,
         json!(false)
     );
+    person.tab.until("that the page is kept", crate::connection::KEPT).await;
+    service.stop().await;
+    let gone = "document.querySelector('.link:not([data-phase=live])')";
+    person.tab.until("that it is gone", gone).await;
+    person.tab.key("m").await;
+    has_caret_in(&person, TEXT).await;
+    person.tab.types("納期を確認").await;
+    // After a reload nobody can be asked for the script: the usual fields have what was written.
+    person.loads().await;
+    person.tab.until("that it is gone", gone).await;
+    person.tab.key("4").await;
+    person.presses("[data-draft] .do button").await;
+    has_caret_in(&person, "[data-draft] textarea:not([data-text])").await;
+    person.tab.types("してほしい").await;
+    service.again().await;
+    person.is_connected().await;
+    // What was written stands in the script's field.
+    let text = "document.querySelector('[data-draft] [data-question=what] textarea')?.value === '納期を確認してほしい'";
+    person.tab.until("the questions of the script", text).await;
     call.hang_up().await;
     person.all_is_well().await;
     browser.close().await;

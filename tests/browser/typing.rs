@@ -144,8 +144,10 @@ async fn while_the_caller_hangs_up(person: &Person, call: PlacedCall<'_>, before
     types_keys(person, COMMANDS).await;
     begins_to_compose(person, "のうき").await;
     call.hang_up().await;
-    band_says(person, "通話が終わりました").await;
-    looks_well(person, "band-after-call").await;
+    // The after-call work comes below; the field, its caret and what is being composed stay.
+    person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    assert_eq!(person.tab.eval("document.activeElement.matches('form.message textarea')").await, json!(true));
+    looks_well(person, "after-call-while-writing").await;
     commits(person, "納期").await;
     types_keys(person, "er").await;
     let message = person.tab.eval("document.activeElement.value").await;
@@ -177,6 +179,9 @@ async fn while_the_after_call_work_ends(lab: &Lab, service: &Service, person: &P
     let sent = commands_sent(person).split_off(before);
     let expected = |one: &String| one.ends_with("wrap-up/extend") || one.ends_with("wrap-up/notes");
     assert!(sent.iter().all(expected), "{sent:?}");
+    // The work stays until the call is answered or the work is finished, though the caret left its fields.
+    person.tab.eval("document.activeElement.blur()").await;
+    band_says(person, "03-1234-5678").await;
     // The result is recorded while the call rings, and then the call is in front.
     person.presses("#wrap-up .main").await;
     person.pop_is("ringing").await;

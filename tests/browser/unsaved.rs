@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{Person, SAVED};
 use crate::support::pbx_lab::Lab;
 use crate::support::service::Service;
 
@@ -27,7 +27,7 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     person.tab.until("that it is gone", "document.querySelector('.link:not([data-phase=live])')").await;
     person.presses("form.message .main").await;
     person.tab.until("that it waits", &waits(1)).await;
-    person.tab.until("the form to close", "!document.querySelector('form.message')").await;
+    person.tab.until("the empty form", SAVED).await;
     person.looks("unsaved-desk").await;
     // The page asks before it discards the message.
     person.presses("header .right .small").await;

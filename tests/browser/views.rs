@@ -43,7 +43,7 @@ async fn what_a_day_shows_seldom() {
         rig.advance(std::time::Duration::from_secs(5));
     }
     person.tab.until("all three", "document.querySelectorAll('.others li').length === 2").await;
-    assert_eq!(person.reads(".company h1").await, companies[0]);
+    assert_eq!(person.company().await, companies[0]);
     assert!(person.reads(".customer .head").await.contains("2件"), "{}", person.reads(".customer").await);
     person.looks("several-calls").await;
     person.presses(".customer .choice label:nth-of-type(2) input").await;
@@ -80,7 +80,7 @@ async fn what_a_day_shows_seldom() {
         .tab
         .until("the refusal", "document.querySelector('.notice.error')?.innerText.includes('電話機で操作')")
         .await;
-    assert_eq!(person.reads(".company h1").await, "株式会社あさひ");
+    assert_eq!(person.company().await, "株式会社あさひ");
     person.looks("pbx-down").await;
     person.all_is_well().await;
     browser.close().await;

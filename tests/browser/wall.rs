@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
 use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
+use toritsugi::contract::message::{MessageFields, MessageKind, NewMessage};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
+use toritsugi::numbers::NumberPlan;
 
 use crate::chromium::Chromium;
 use crate::person::Person;
@@ -81,6 +83,26 @@ async fn made(rig: &Rig, path: &str, fields: Value) -> RecordId {
     RecordId(made["id"].as_str().unwrap().parse().unwrap())
 }
 
+/// The caller of the fourth call, which overflowed, leaves a number.
+async fn asks_to_be_called_back(rig: &Rig, account: RecordId) {
+    let now = rig.app.clock.now();
+    let fields = MessageFields { text: "折り返し希望".into(), ..MessageFields::default() };
+    let message = NewMessage {
+        id: RecordId(uuid::Uuid::from_u128(4)),
+        account,
+        call: Some(call(4)),
+        customer: None,
+        kind: MessageKind::Callback,
+        taken_by: None,
+        taken_by_name: String::new(),
+        caller: None,
+        content: fields.checked(&NumberPlan::default()).unwrap(),
+        day: "260401".into(),
+        not_before: now,
+    };
+    assert!(rig.app.store.create_callback(&message, "+81311112222", &pbx(), (now, now)).await.unwrap());
+}
+
 /// What each person of the team has done today.
 async fn the_day_of_the_team_is_shown(person: &Person) {
     person.tab.eval("document.querySelector('details.day').open = true; 0").await;
@@ -100,6 +122,7 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     for (n, outcome) in (1..).zip(outcomes) {
         rig.app.store.record_call(&finished(&rig, n, account, outcome)).await.unwrap();
     }
+    asks_to_be_called_back(&rig, account).await;
     while rig.app.store.build_stats(None).await.unwrap() > 0 {}
     let path = format!("/v1/users/{}", rig.user("2001"));
     let (status, _) = rig.send("admin", Method::PATCH, &path, &json!({ "password": PASSWORD })).await;
@@ -118,6 +141,7 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     tile_is(&person, "offered", "4", "plain").await;
     tile_is(&person, "answered", "3", "plain").await;
     tile_is(&person, "lost", "1", "plain").await;
+    tile_is(&person, "left", "1", "plain").await;
     tile_is(&person, "rate", "▲!75.0 %", "bad").await;
     tile_is(&person, "level", "▲!75.0 %", "bad").await;
     tile_is(&person, "asa", "0:04", "plain").await;

@@ -7,7 +7,9 @@ mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callers;
 mod callflow;
+mod callflow_figures;
 mod cluster;
 mod command_line;
 mod connected;
@@ -26,6 +28,7 @@ mod lab_self_test;
 mod offline;
 mod operator_states;
 mod pbx_restart;
+mod plan_orders;
 mod pop;
 mod seats;
 mod stats;

@@ -3,15 +3,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::callflow::{closed_now, is_level, open_now, set_callflow};
 use crate::support::client::Sse;
-use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::pbx_lab::{CallSpec, Event, Lab};
 use crate::support::service::{Service, wait_for};
 use crate::support::wait::eventually;
-use crate::{KNOWN_CALLER, SAKURA, ms};
+use crate::voice::{directory, has_spoken};
+use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 /// A number whose queue holds one caller and rings at 1003.
 const ONE_WAITS: &str = "0355501009";
@@ -319,18 +321,29 @@ async fn other_rows(service: &Service, counters: &Value, span: &str) {
     assert_eq!(behind(service, "1001", "closed", span).await.len(), 0);
 }
 
+/// What the command prints, which succeeds.
+async fn toritsugi(service: &Service, arguments: &[&str]) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    command.args(arguments).envs(service.environment.iter().cloned());
+    command.env("TORITSUGI__GATEWAY__LISTEN", service.address.to_string());
+    command.env("TORITSUGI_TOKEN", service.token("admin")).kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    output.stdout
+}
+
+/// The stored figures are those of the history.
+async fn nothing_differs(service: &Service) {
+    let checked = toritsugi(service, &["stats", "check", "--json"]).await;
+    let checked: Value = serde_json::from_slice(&checked).unwrap();
+    assert_eq!(checked["differing"], json!([]), "{checked}");
+    assert!(checked["checked"].as_u64() > Some(0), "{checked}");
+}
+
 /// The command prints the same figures, and finds that they are those of the history.
 async fn command_line(service: &Service, span: &str) {
     let (from, to) = span.strip_prefix("from=").unwrap().split_once("&to=").unwrap();
-    let run = async |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
-        command.args(arguments).envs(service.environment.iter().cloned());
-        command.env("TORITSUGI__GATEWAY__LISTEN", service.address.to_string());
-        command.env("TORITSUGI_TOKEN", service.token("admin")).kill_on_drop(true);
-        let output = command.output().await.unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        output.stdout
-    };
+    let run = async |arguments: &[&str]| toritsugi(service, arguments).await;
     let asked = ["stats", "--by", "day", "--from", from, "--to", to];
     let text = String::from_utf8(run(&[&asked[..], &["--formula", "AR-all"]].concat()).await).unwrap();
     assert!(text.contains("27.3 %") && text.contains("answered / offered"), "{text}");
@@ -341,9 +354,104 @@ async fn command_line(service: &Service, span: &str) {
         file.starts_with('\u{feff}') && file.contains("応答率(全着信)（%） = answered / offered"),
         "{file}"
     );
-    let checked: Value = serde_json::from_slice(&run(&["stats", "check", "--json"]).await).unwrap();
-    assert_eq!(checked["differing"], json!([]), "{checked}");
-    assert!(checked["checked"].as_u64() > Some(0), "{checked}");
+    nothing_differs(service).await;
     let rebuilt: Value = serde_json::from_slice(&run(&["stats", "rebuild", "--json"]).await).unwrap();
     assert!(rebuilt["built"].as_u64().is_some(), "{rebuilt}");
+}
+
+/// What the calls of [`callers_leave_something`] count as, once the caller who asked for it was called back.
+const LEFT_BY_HAND: [(&str, u64); 10] = [
+    ("offered", 4),
+    ("answered", 1),
+    ("overflowed", 1),
+    ("closed", 2),
+    ("voice", 2),
+    ("callbacks", 1),
+    ("callbacks_reached", 1),
+    ("cared", 1),
+    ("offline", 1),
+    ("inferred", 1),
+];
+
+/// An answered call; one that overflows and asks to be called back; a voice message for a closed company, and another one while no
+/// daemon runs.
+async fn callers_leave_something(lab: &Lab, service: &mut Service, recordings: &std::path::Path) {
+    lab.phone("1001").answers_after(ms(100)).await;
+    let answered = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    answered.connected().await;
+    answered.hang_up().await;
+    lab.phone("1001").rings_for_ever().await;
+
+    let mark = lab.pbx.events.mark();
+    let overflows = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let is_asked = |event: &Event| event.has("Application", "Read");
+    lab.pbx.events.wait_after(mark, "the caller to be asked", is_asked).await;
+    overflows.send_dtmf("11").await;
+    overflows.ended().await;
+
+    let speaks = lab.place_call(CallSpec::new("0311110001", MINATO)).await;
+    has_spoken(recordings, &speaks, 3).await;
+    speaks.hang_up().await;
+    speaks.ends().await;
+    let left = |_: StatusCode, page: &Value| page["items"].as_array().is_some_and(|all| all.len() == 2);
+    service.until("admin", "/v1/messages", left).await;
+
+    service.kill().await;
+    // As six seconds later.
+    lab.set_global("TORITSUGI_ALIVE", "0").await;
+    let speaks = lab.place_call(CallSpec::new("0311110002", MINATO)).await;
+    has_spoken(recordings, &speaks, 3).await;
+    speaks.hang_up().await;
+    speaks.ends().await;
+    eventually("the PBX has no channel", async || {
+        let left = lab.pbx.channels().await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    service.again().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_callers_leave_and_what_the_pbx_alone_recorded_is_counted() {
+    let lab = Lab::start().await;
+    let recordings = directory(&lab);
+    let mut service = Service::start_with(&lab, &[("VOICE__DIRECTORY", recordings.to_str().unwrap())]).await;
+    service.change_account("A001", json!({ "hours": open_now() })).await;
+    service.change_account("A002", json!({ "hours": closed_now() })).await;
+    let asks = json!({
+        "lines": 2, "wait_s": 3, "overflow_guidance": "accept", "callback": "overflow", "callback_guidance": "accept",
+    });
+    set_callflow(&service, "A001", asks).await;
+    let speaks =
+        json!({ "voice_message": "closed", "voice_guidance": "accept", "closed_guidance": "accept" });
+    set_callflow(&service, "A002", speaks).await;
+    is_level(&service).await;
+    let began = Timestamp::now();
+    callers_leave_something(&lab, &mut service, &recordings).await;
+
+    let span = span(began);
+    let path = format!("/v1/stats?by=account&{span}");
+    let all_there = |_: StatusCode, stats: &Value| {
+        let counters = &stats["total"]["counters"];
+        stats["pending"] == 0 && (&counters["voice"], &counters["callbacks"]) == (&json!(2), &json!(1))
+    };
+    let stats = service.until("admin", &path, all_there).await;
+    let figures = &stats["total"]["figures"];
+    assert_eq!((&figures["AR-open"], &figures["AR-care"]), (&json!(0.5), &json!(0.5)), "{stats:#}");
+    let (_, tasks) = service.ask("1001", Method::GET, "/v1/tasks", None).await;
+    let result = format!("/v1/tasks/{}/result", tasks["items"][0]["id"].as_str().unwrap());
+    let (status, task) = service.ask("1001", Method::POST, &result, Some(json!({ "result": "told" }))).await;
+    assert!(status.is_success(), "{task}");
+    let is_reached = |_: StatusCode, stats: &Value| stats["total"]["counters"]["callbacks_reached"] == 1;
+    let stats = service.until("admin", &path, is_reached).await;
+    for (counter, count) in LEFT_BY_HAND {
+        assert_eq!(stats["total"]["counters"][counter], count, "{counter}: {stats:#}");
+        let found = behind(&service, "admin", counter, &span).await;
+        assert_eq!(found.len() as u64, count, "{counter}: {stats:#}");
+    }
+    assert_eq!(stats["total"]["figures"]["AR-care"], json!(1.0), "{stats:#}");
+    // The call of the time without a daemon is counted, and that time is said: others may have come and not been written down.
+    assert_eq!(stats["complete"], json!(false), "{stats:#}");
+    nothing_differs(&service).await;
+    service.stop().await;
 }

@@ -21,7 +21,7 @@ use crate::{KNOWN_CALLER, MINATO, SAKURA};
 const SECOND_BYTES: u64 = 16_000;
 
 /// The PBX's directory of voice messages, as this machine sees it.
-fn directory(lab: &Lab) -> PathBuf {
+pub(crate) fn directory(lab: &Lab) -> PathBuf {
     let directory = Path::new(&lab.fact("LAB_INSTANCE")).join("pbx/spool/toritsugi-voice");
     for entry in fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
@@ -55,7 +55,7 @@ async fn offers_voice(service: &Service) {
 }
 
 /// Waits until the caller's recording has so many seconds.
-async fn has_spoken(directory: &Path, call: &PlacedCall<'_>, seconds: u64) -> PathBuf {
+pub(crate) async fn has_spoken(directory: &Path, call: &PlacedCall<'_>, seconds: u64) -> PathBuf {
     let channel = call.at_pbx().await.header("Uniqueid").unwrap_or("").to_owned();
     let part: String =
         channel.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')).collect();

@@ -2,8 +2,13 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use toritsugi::contract::sound::{Sound, SoundKind};
+use toritsugi::ids::RecordId;
+use toritsugi::store::sounds::SoundOutcome;
+use toritsugi::voice::guidance::Guidance;
+use uuid::Uuid;
 
-use crate::support::gateway_rig::Rig;
+use crate::support::gateway_rig::{Rig, answer};
 
 async fn account(rig: &Rig, hours: &str) -> String {
     let fields =
@@ -216,4 +221,185 @@ async fn a_version_that_somebody_else_wrote_is_not_overwritten_and_supervisors_s
         assert_eq!(status, if may_switch { StatusCode::CREATED } else { StatusCode::FORBIDDEN });
         assert_eq!(rig.send("1001", Method::POST, "/v1/overrides", &close).await.0, StatusCode::FORBIDDEN);
     }
+}
+
+/// A sound of this length, as if it had been uploaded; its id.
+pub(crate) async fn keep_sound(rig: &Rig, name: &str, ms: u64) -> String {
+    let sound = Sound {
+        id: RecordId(Uuid::now_v7()),
+        account: None,
+        kind: SoundKind::Announcement,
+        title: "さくら".into(),
+        words: String::new(),
+        name: name.into(),
+        ms,
+        by_name: "花".into(),
+        created_at: rig.app.clock.now(),
+    };
+    assert_eq!(rig.app.store.create_sound(&sound, &[0xff; 80]).await.unwrap(), SoundOutcome::Kept);
+    sound.id.to_string()
+}
+
+#[tokio::test]
+async fn a_callflow_follows_its_template_but_for_what_is_its_own() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/accounts/{}/callflow", account(&rig, "").await);
+    let template = "/v1/callflow-templates/usual";
+    let fields =
+        json!({ "name": "標準", "fields": { "wait_s": 30, "lines": 3, "closed_guidance": "custom/a" } });
+    let (status, written) = rig.send("admin", Method::PUT, template, &fields).await;
+    assert_eq!((status, &written["accounts"]), (StatusCode::OK, &json!(0)), "{written}");
+    // What is as in the template is not the account's own; null is the default, whatever the template has.
+    let body = json!({ "template": "usual", "wait_s": 30, "priority": 2, "closed_guidance": null });
+    let (status, callflow) = rig.send("admin", Method::PUT, &path, &body).await;
+    assert_eq!(status, StatusCode::OK, "{callflow}");
+    assert_eq!(
+        (&callflow["template"], &callflow["own"]),
+        (&json!("usual"), &json!(["closed_guidance", "priority"])),
+        "{callflow}"
+    );
+    let of = |callflow: &Value| {
+        let fields = &callflow["fields"];
+        (fields["wait_s"].as_u64(), fields["lines"].as_u64(), fields.get("closed_guidance").cloned())
+    };
+    assert_eq!(of(&callflow), (Some(30), Some(3), None));
+    // A change is tried first: one account, and its number.
+    let fields =
+        json!({ "name": "標準", "fields": { "wait_s": 45, "lines": 3, "closed_guidance": "custom/a" } });
+    let (_, tried) = rig.send("admin", Method::PUT, &format!("{template}?dry_run=true"), &fields).await;
+    let effect = (&tried["accounts"], &tried["changed"], &tried["numbers"]);
+    assert_eq!(effect, (&json!(1), &json!(1), &json!(1)), "{tried}");
+    assert_eq!(of(&rig.get("1001", &path).await.1).0, Some(30), "nothing is written");
+    let (_, written) = rig.send("admin", Method::PUT, template, &fields).await;
+    assert_eq!(written["changed"], 1);
+    assert_eq!(of(&rig.get("1001", &path).await.1).0, Some(45));
+    // A change of what the account has for itself changes nothing.
+    let fields =
+        json!({ "name": "標準", "fields": { "wait_s": 45, "lines": 3, "closed_guidance": "custom/b" } });
+    let (_, tried) = rig.send("admin", Method::PUT, &format!("{template}?dry_run=true"), &fields).await;
+    assert_eq!((&tried["accounts"], &tried["changed"]), (&json!(1), &json!(0)), "{tried}");
+    let (status, problem) = rig.send("admin", Method::DELETE, template, &json!(null)).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("template-in-use")), "{problem}");
+    let (_, list) = rig.get("1001", "/v1/callflow-templates").await;
+    assert_eq!(list["items"][0]["fields"]["wait_s"], 45, "{list}");
+    // Without the template, everything is its own again.
+    let (_, callflow) = rig.send("admin", Method::PUT, &path, &json!({})).await;
+    assert_eq!(of(&callflow), (Some(90), Some(0), None));
+    assert_eq!(rig.send("admin", Method::DELETE, template, &json!(null)).await.0, StatusCode::NO_CONTENT);
+    for (path, body) in [
+        (path.as_str(), json!({ "template": "usual" })),
+        (template, json!({ "name": "", "fields": {} })),
+        (template, json!({ "name": "x", "fields": { "wait_s": 0 } })),
+    ] {
+        let (status, problem) = rig.send("admin", Method::PUT, path, &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    }
+    let (status, _) = rig.send("admin", Method::PUT, "/v1/callflow-templates/a%20b", &fields).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_rule_refuses_a_caller_before_the_hours_and_after_an_override_of_the_service() {
+    let rig = Rig::start().await;
+    let account = account(&rig, "月-金 09:00-18:00").await;
+    let explain = "/v1/explain?dialled=0355501001&from=09012345678&at=2026-11-23T10:00:00%2B09:00";
+    assert!(rig.get("1001", explain).await.1.get("callflow").is_none());
+    let refuse =
+        json!({ "account": account, "number": "090-1234-5678", "rule": "refuse", "note": "迷惑電話" });
+    let (status, rule) = rig.send("2001", Method::POST, "/v1/caller-rules", &refuse).await;
+    assert_eq!((status, &rule["number"]), (StatusCode::CREATED, &json!("+819012345678")), "{rule}");
+    let then = rig.get("1001", explain).await.1["callflow"].clone();
+    assert_eq!(
+        (&then["because"], &then["steps"]),
+        (&json!("caller_rule"), &json!([{ "step": "end", "outcome": "refused" }]))
+    );
+    let other = explain.replace("09012345678", "0399998888");
+    assert!(rig.get("1001", &other).await.1.get("callflow").is_none(), "the rule names one caller");
+    // An override of the account comes after the rule, one of the service before it.
+    for (body, because) in [
+        (json!({ "treatment": "open", "account": account }), "caller_rule"),
+        (json!({ "treatment": "open" }), "service_override"),
+    ] {
+        let (status, set) = rig.send("admin", Method::POST, "/v1/overrides", &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{set}");
+        rig.app.directory.refresh().await.unwrap();
+        let at = rig.app.clock.now();
+        let path = format!("/v1/explain?dialled=0355501001&from=09012345678&at={at}");
+        assert_eq!(rig.get("1001", &path).await.1["callflow"]["because"], because);
+        let path = format!("/v1/overrides/{}", set["id"].as_str().unwrap());
+        rig.send("admin", Method::DELETE, &path, &json!(null)).await;
+    }
+    rig.app.directory.refresh().await.unwrap();
+    let (_, page) = rig.get("admin", "/v1/audit?action=caller_rule.set").await;
+    assert!(!page.to_string().contains("12345678"), "an entry names no caller: {page}");
+    let path = format!("/v1/caller-rules/{}", rule["id"].as_str().unwrap());
+    assert_eq!(rig.send("2001", Method::DELETE, &path, &json!(null)).await.0, StatusCode::NO_CONTENT);
+    assert!(rig.get("1001", explain).await.1.get("callflow").is_none());
+    for (change, word) in [
+        (json!({ "note": "" }), "note"),
+        (json!({ "number": "anonymous" }), "number"),
+        (json!({ "priority": 2 }), "priority"),
+        (json!({ "until": "2020-01-01T00:00:00Z" }), "until"),
+    ] {
+        let mut body = refuse.clone();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (status, problem) = rig.send("admin", Method::POST, "/v1/caller-rules", &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_sound_is_converted_or_refused_and_an_announcement_is_no_longer_than_two_seconds() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/accounts/{}/callflow", account(&rig, "").await);
+    let wav = |ms: usize| {
+        Guidance { ulaw: (0..ms * 8).map(|n| if n % 16 < 8 { 0x20 } else { 0xa0 }).collect() }.to_wav()
+    };
+    let upload = async |query: &str, file: Vec<u8>| {
+        let request = rig.request("admin", Method::POST, &format!("/v1/sounds?{query}"));
+        answer(request.header("content-type", "audio/wav").body(file).send().await.unwrap()).await
+    };
+    let (status, sound) = upload("title=x&kind=announcement", wav(1_500)).await;
+    assert_eq!((status, &sound["ms"]), (StatusCode::CREATED, &json!(1_500)), "{sound}");
+    let name = sound["name"].as_str().unwrap();
+    let audio = format!("/v1/sounds/{}/audio", sound["id"].as_str().unwrap());
+    let played = rig.request("1001", Method::GET, &audio).send().await.unwrap();
+    assert_eq!(played.headers()["content-type"], "audio/wav");
+    assert!(played.bytes().await.unwrap().starts_with(b"RIFF"));
+    for (query, file, word) in [
+        ("title=x&kind=announcement", wav(2_100), "2000 ms"),
+        ("title=x", b"ID3".to_vec(), "no WAV file"),
+        ("title=x", wav(100), "100 ms"),
+    ] {
+        let (status, problem) = upload(query, file).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
+    }
+    let (status, problem) = upload("title=y&kind=announcement", wav(1_500)).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("value-taken")), "{problem}");
+    assert_eq!(upload("title=", wav(1_000)).await.0, StatusCode::BAD_REQUEST);
+    // With who calls and from where, it would be too long.
+    assert_eq!(
+        rig.send("admin", Method::PUT, &path, &json!({ "announcement": name })).await.0,
+        StatusCode::OK
+    );
+    for body in [
+        json!({ "announcement": name, "announce_caller": true }),
+        json!({ "announcement": "toritsugi-own/0000" }),
+    ] {
+        let (status, problem) = rig.send("admin", Method::PUT, &path, &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with("announcement"), "{problem}");
+    }
+    let path = format!("/v1/sounds/{}", sound["id"].as_str().unwrap());
+    let (status, problem) = rig.send("admin", Method::DELETE, &path, &json!(null)).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("sound-in-use")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("S-1"), "{problem}");
+    // Deleted all the same, as by a restored database: readiness says so.
+    let id = RecordId(sound["id"].as_str().unwrap().parse().unwrap());
+    assert!(rig.app.store.delete_sound(id).await.unwrap().is_some());
+    let (_, ready) = rig.get("admin", "/v1/callflow/readiness").await;
+    let missing = ready["items"].as_array().unwrap().iter().find(|one| one["kind"] == "sound_missing");
+    assert!(missing.is_some_and(|one| one["detail"].as_str().unwrap().contains(name)), "{ready}");
 }

@@ -195,3 +195,40 @@ async fn export_and_import(rig: &Rig) {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn a_pronunciation_is_recorded_and_deleted_by_command_and_what_is_no_sound_is_refused_before_the_daemon_is_asked()
+ {
+    let rig = Rig::start().await;
+    let fields = json!({"code": "A001", "name": "株式会社さくら商事", "dialled": ["0355501001"]});
+    let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let path = format!("/v1/accounts/{}/pronunciation", made["id"].as_str().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let sound = file("sakura.ogg", b"OggS and some sound");
+    let none = file("none.txt", b"no sound");
+    let large = file("large.mp3", &[b"ID3".as_slice(), &[0; 300_000]].concat());
+    for (arguments, said) in [
+        (vec!["accounts", "pronunciation", "A001", &none], "is no sound that browsers play"),
+        (vec!["accounts", "pronunciation", "A001", &large], "300003 bytes, and at most 262144 are allowed"),
+        (vec!["accounts", "pronunciation", "A001", "/nowhere/at.all"], "cannot read /nowhere/at.all"),
+        (vec!["accounts", "pronunciation", "A009", &sound], "no account is called A009"),
+        (vec!["accounts", "pronunciation", "A001", "--delete"], "has no recorded pronunciation"),
+    ] {
+        let (code, _, error) = command(&rig, &arguments, "C").await;
+        assert!(code == Some(1) && error.contains(said), "{arguments:?}: {error}");
+    }
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+    let (code, shown, error) = command(&rig, &["accounts", "pronunciation", "A001", &sound], "C").await;
+    assert_eq!((code, shown.as_str()), (Some(0), "A001: recorded, audio/ogg, 19 bytes\n"), "{error}");
+    let played = rig.request("1001", Method::GET, &path).send().await.unwrap();
+    assert_eq!(played.bytes().await.unwrap().as_ref(), b"OggS and some sound");
+    let (code, _, error) = command(&rig, &["accounts", "pronunciation", "A001", "--delete"], "C").await;
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+}

@@ -81,7 +81,7 @@ async fn each_period_is_judged_by_the_figures_of_its_time() {
     let one = &page["items"][0];
     assert_eq!(
         (&one["periods"][0]["room"], &one["formula"]),
-        (&json!(0), &json!("answered / (offered - closed)"))
+        (&json!(0), &json!("answered / (offered - closed - refused)"))
     );
 
     set(&rig, account, json!({ "formula": "AR-open", "goal": 0.75, "period": "day" })).await;

@@ -122,6 +122,7 @@ POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
 PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
 DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
+GET    /v1/accounts/{account}/mail-templates/{template}/versions | no no no no no yes |
 GET    /v1/accounts/{account}/billing-plan       | no   no   no   no   yes  yes  |
 PUT    /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  | {"name":"x"}
 DELETE /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  |
@@ -150,6 +151,16 @@ GET    /v1/accounts/{account}/callflow           | yes  yes  yes  yes  yes  yes 
 PUT    /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  | {"wait_s":30}
 DELETE /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  |
 GET    /v1/accounts/{account}/callflow/preview   | yes  yes  yes  yes  yes  yes  |
+GET    /v1/callflow-templates                    | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/callflow-templates/{code}             | no   no   no   no   no   yes  | {"name":"x","fields":{}}
+DELETE /v1/callflow-templates/{code}             | no   no   no   no   no   yes  |
+GET    /v1/caller-rules                          | no   no   yes  yes  no   yes  |
+POST   /v1/caller-rules                          | no   no   yes  yes  no   yes  | {"account":"{account}","number":"0312345678","rule":"prefer"}
+DELETE /v1/caller-rules/{caller_rule}            | no   no   yes  yes  no   yes  |
+GET    /v1/sounds                                | yes  yes  yes  yes  yes  yes  |
+POST   /v1/sounds?title=x                        | no   no   no   no   no   yes  | no sound
+GET    /v1/sounds/{sound}/audio                  | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/sounds/{sound}                        | no   no   no   no   no   yes  |
 GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
 DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
@@ -193,8 +204,12 @@ GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes 
 PATCH  /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  | {"state":"acknowledged"}
 PATCH  /v1/messages/{message}                    | yes  no   yes  no   no   yes  | {"text":"y"}
 DELETE /v1/messages/{message}                    | no   no   no   no   no   yes  |
+POST   /v1/files?name=a.txt                      | yes  yes  yes  yes  yes  yes  | {"x":"y"}
+DELETE /v1/files/{file}                          | -    -    -    -    -    -    |
+GET    /v1/messages/attention                    | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
+POST   /v1/messages/{message}/reveal             | yes  yes  yes  yes  no   yes  |
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
@@ -549,6 +564,9 @@ impl Scene {
             "override",
             "link",
             "notice",
+            "caller_rule",
+            "sound",
+            "code",
             "receiver",
             "team",
             "import",
@@ -616,6 +634,7 @@ impl Scene {
                 self.make("admin", "/v1/notices", fields).await
             }
             "account" => self.account_for(n, text).await,
+            "caller_rule" | "sound" | "code" => self.of_callflow(subject, n, account().await).await,
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {
@@ -688,6 +707,24 @@ impl Scene {
             }
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
+        }
+    }
+
+    /// What callflows have besides.
+    async fn of_callflow(&self, subject: &str, n: u32, account: String) -> String {
+        match subject {
+            "caller_rule" => {
+                let rule = json!({"account": account, "number": "0312345678", "rule": "prefer"});
+                self.make("admin", "/v1/caller-rules", rule).await
+            }
+            "sound" => crate::callflow::keep_sound(&self.rig, &format!("toritsugi-own/{n:x}"), 900).await,
+            _ => {
+                let path = format!("/v1/callflow-templates/t{n}");
+                let fields = json!({"name": "x", "fields": {}});
+                let (status, made) = self.rig.send("admin", Method::PUT, &path, &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                format!("t{n}")
+            }
         }
     }
 
@@ -831,6 +868,8 @@ fn is_as_decided(row: &Row, word: &str, status: StatusCode, body: &Value) -> boo
         "yes" if row.path == "/v1/events/ws" => kind == "invalid-header",
         // Everybody may, and only one of them has a password.
         "yes" if row.path == "/v1/session/password" => status.is_success() || kind == "invalid-body",
+        // Who may is answered that the text of the table is no sound.
+        "yes" if row.path.starts_with("/v1/sounds?") => kind == "invalid-body",
         "yes" if row.words.contains(&"none") => (status, items) == (StatusCode::OK, Some(1)),
         "yes" | "open" => status.is_success(),
         "none" => (status, items) == (StatusCode::OK, Some(0)),

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
 use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
+use toritsugi::contract::message::{MessageFields, MessageKind, MessageUpdate, NewMessage};
 use toritsugi::contract::operator::{State, StateView};
 use toritsugi::contract::pbx::Gap;
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::journal::JournalEntry;
 use toritsugi::journal::entry::StateChange;
+use toritsugi::numbers::NumberPlan;
 use uuid::Uuid;
 
 use crate::support::gateway_rig::Rig;
@@ -253,6 +255,124 @@ async fn every_cell_opens_as_many_calls_as_it_counts() {
     assert_eq!(behind(&rig, "1002", &format!("counter=abandoned&{WEEK}")).await.len(), 0);
 }
 
+/// What the caller of a call left.
+fn left(n: u32, of: RecordId, kind: MessageKind, taken_at: Timestamp) -> NewMessage {
+    let fields = MessageFields { text: "折り返し希望".into(), ..MessageFields::default() };
+    NewMessage {
+        id: RecordId(Uuid::from_u128(u128::from(n))),
+        account: of,
+        call: Some(call(n)),
+        customer: None,
+        kind,
+        taken_by: None,
+        taken_by_name: String::new(),
+        caller: None,
+        content: fields.checked(&NumberPlan::default()).unwrap(),
+        day: "260401".into(),
+        not_before: taken_at,
+    }
+}
+
+/// Overflowed calls of now: one asks to be called back, one leaves a voice message, one leaves nothing; and a closed one with a
+/// voice message, and one that the PBX wrote down.
+async fn with_what_callers_left(rig: &Rig) -> RecordId {
+    let fields = json!({ "code": "S", "name": "さくら" });
+    let (_, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let of = RecordId(Uuid::try_parse(made["id"].as_str().unwrap()).unwrap());
+    let now = rig.app.clock.now();
+    let store = &rig.app.store;
+    store.create_message(&left(42, of, MessageKind::Voice, now), &pbx(), now).await.unwrap();
+    store.create_message(&left(44, of, MessageKind::Voice, now), &pbx(), now).await.unwrap();
+    for (n, outcome, source) in [
+        (41, Outcome::Overflowed, CallSource::Seen),
+        (42, Outcome::Overflowed, CallSource::Seen),
+        (43, Outcome::Overflowed, CallSource::Seen),
+        (44, Outcome::Closed, CallSource::Seen),
+        (45, Outcome::Answered, CallSource::Offline),
+    ] {
+        let is_offline = source == CallSource::Offline;
+        let by = is_offline.then_some("1001");
+        let one = finished(rig, n, 1, &now.to_string(), by, outcome);
+        store
+            .record_call(&FinishedCall { account: Some(of), source, inferred: is_offline, ..one })
+            .await
+            .unwrap();
+    }
+    let message = left(41, of, MessageKind::Callback, now);
+    assert!(store.create_callback(&message, "+81311112222", &pbx(), (now, now)).await.unwrap());
+    build(rig).await;
+    of
+}
+
+#[tokio::test]
+async fn what_callers_leave_behind_is_counted_and_cared_for_when_it_is_done() {
+    let rig = Rig::start().await;
+    let of = with_what_callers_left(&rig).await;
+    let now = rig.app.clock.now();
+    let question = {
+        let from = start_of_quarter(now);
+        format!("by=account&account={of}&from={from}&to={}", plus(from, 900_000))
+    };
+    let counters = ["voice", "callbacks", "callbacks_reached", "cared", "offline", "inferred"];
+    let counted = async || {
+        let answer = stats(&rig, "admin", &question).await;
+        let total = &answer["total"];
+        let counts = counters.map(|counter| total["counters"][counter].as_u64().unwrap_or(0));
+        (counts, total["figures"]["AR-open"].as_f64().unwrap(), total["figures"]["AR-care"].as_f64().unwrap())
+    };
+    // One of four in the account's hours was answered.
+    assert_eq!(counted().await, ([2, 1, 0, 0, 1, 1], 0.25, 0.25));
+
+    // An operator reaches the caller: the quarter of an hour of the call is counted again.
+    let (_, tasks) = rig.get("1001", "/v1/tasks").await;
+    let path = format!("/v1/tasks/{}/result", tasks["items"][0]["id"].as_str().unwrap());
+    let (status, task) = rig.send("1001", Method::POST, &path, &json!({ "result": "told" })).await;
+    assert_eq!(status, StatusCode::OK, "{task}");
+    assert_eq!(stats(&rig, "admin", &question).await["pending"], 1);
+    build(&rig).await;
+    assert_eq!(counted().await, ([2, 1, 1, 1, 1, 1], 0.25, 0.5));
+
+    // The company has both recordings. That of the closed call is in neither part of the formula.
+    let has_it = MessageUpdate { content: None, acknowledged_by: Some(rig.user("1001")) };
+    for n in [42, 44] {
+        rig.app.store.change_message(RecordId(Uuid::from_u128(n)), &has_it, now).await.unwrap();
+    }
+    build(&rig).await;
+    assert_eq!(counted().await, ([2, 1, 1, 2, 1, 1], 0.25, 0.75));
+    let (counts, ..) = counted().await;
+    let rest = question.split_once('&').unwrap().1;
+    for (counter, count) in counters.into_iter().zip(counts) {
+        let found = behind(&rig, "admin", &format!("counter={counter}&{rest}")).await;
+        assert_eq!(found.len() as u64, count, "{counter}");
+    }
+    let voice = behind(&rig, "admin", &format!("counter=voice&{rest}")).await;
+    assert_eq!(voice, BTreeSet::from([call(42), call(44)].map(|id| id.to_string())));
+
+    let text = String::from_utf8(file(&rig, &format!("{question}&formula=AR-care")).await).unwrap();
+    for heading in [
+        "音声メール",
+        "折返し依頼",
+        "折返し済み",
+        "PBXのみの記録",
+        "= (answered + cared) / (offered - closed - refused - short)",
+    ] {
+        assert!(text.lines().next().unwrap().contains(heading), "{heading}: {text}");
+    }
+
+    // What is deleted was not done.
+    rig.app.store.delete_message(RecordId(Uuid::from_u128(42))).await.unwrap();
+    build(&rig).await;
+    assert_eq!(counted().await, ([2, 1, 1, 1, 1, 1], 0.25, 0.5));
+    let always = (Timestamp::from_second(0).unwrap(), plus(now, 86_400_000));
+    let check = rig.app.store.check_stats(always.0, always.1, None).await.unwrap();
+    assert_eq!((check.checked, check.differing.len()), (1, 0));
+}
+
+/// When the quarter of an hour of this time began.
+fn start_of_quarter(at: Timestamp) -> Timestamp {
+    plus(at, -at.as_millisecond().rem_euclid(900_000))
+}
+
 #[tokio::test]
 async fn a_figure_has_its_formula_and_says_what_is_missing() {
     let rig = with_calls().await;
@@ -264,8 +384,8 @@ async fn a_figure_has_its_formula_and_says_what_is_missing() {
         .map(|one| (one["id"].as_str().unwrap(), one["formula"].as_str().unwrap()))
         .collect();
     let expected = [
-        ("AR-open", "answered / (offered - closed)"),
-        ("SL-ignore", "answered_le_5 / (offered - closed - abandoned_le_5)"),
+        ("AR-open", "answered / (offered - closed - refused)"),
+        ("SL-ignore", "answered_le_5 / (offered - closed - refused - abandoned_le_5)"),
     ];
     assert_eq!(formulas, expected);
     assert_eq!(answer["total"]["figures"], json!({ "AR-open": 0.75, "SL-ignore": 1.0 }));
@@ -367,7 +487,7 @@ async fn a_file_has_every_counter_and_the_arithmetic_in_its_headings() {
     let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let heads: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     assert_eq!(&heads[..4], ["契約先", "欠測あり", "入電", "応答"]);
-    assert_eq!(heads[heads.len() - 2], "応答率(受付時間内)（%） = answered / (offered - closed)");
+    assert_eq!(heads[heads.len() - 2], "応答率(受付時間内)（%） = answered / (offered - closed - refused)");
     assert_eq!(heads[heads.len() - 1], "平均応答時間（秒） = wait_answered_ms / answered");
     let rows: Vec<Vec<String>> =
         reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
@@ -437,6 +557,10 @@ async fn occupancy_is_that_of_the_states_and_is_split_at_the_hour() {
 #[tokio::test]
 async fn percentiles_come_from_the_calls() {
     let rig = with_calls().await;
+    // A fax is offered to nobody.
+    let fax = finished(&rig, 8, 1, "2026-04-01T11:00:00+09:00", None, Outcome::Fax);
+    rig.app.store.record_call(&fax).await.unwrap();
+    build(&rig).await;
     let (status, waits) = rig.get("2001", &format!("/v1/stats/waits?{DAY}")).await;
     assert_eq!(status, StatusCode::OK, "{waits}");
     assert_eq!(waits["answered"], json!({ "calls": 3, "p50_ms": 4_000, "p90_ms": 4_000, "max_ms": 4_000 }));

@@ -153,6 +153,7 @@ impl Rig {
                 body_bytes_max: options.body_bytes,
                 history_file_calls_max: options.history_file_calls,
                 supervisors_switch: options.supervisors_switch,
+                brings_sounds: true,
                 history_whole_for: None,
                 report_font: None,
                 drain_timeout: Duration::from_secs(5),

@@ -450,7 +450,8 @@ impl Year {
             let text = format!("{}（{}）", self.random.pick(NOTES), number);
             let mine = call.customer == Some(busiest_customer());
             self.made.messages_of_busiest += u64::from(mine);
-            sink.row(Table::Messages, call.message(&mut self.random, text)).await?;
+            let search = (self.fold)(&text);
+            sink.row(Table::Messages, call.message(&mut self.random, text, search)).await?;
         }
         if self.random.below(100) < 2 {
             let who = self.random.below(self.size.operators);
@@ -613,7 +614,7 @@ impl Call {
         rows.into_iter().enumerate().map(segment).collect()
     }
 
-    fn message(&self, random: &mut Random, text: String) -> Vec<Value> {
+    fn message(&self, random: &mut Random, text: String, search: String) -> Vec<Value> {
         let state = if random.below(100) < 97 { "acknowledged" } else { "open" };
         vec![
             Value::Id(random.uuid()),
@@ -628,6 +629,7 @@ impl Call {
             Value::Int(self.ended_ms),
             Value::text("lab"),
             Value::Int(1),
+            Value::Text(search),
         ]
     }
 }

@@ -70,7 +70,7 @@ tables! {
     SupervisionLog "supervision_log" ("supervision_id, from_ms, until_ms, pbx, call_id, operator, supervisor_id, \
         supervisor_name, extension, mode, audience_json"),
     Messages "messages" ("id, account_id, call_id, customer_id, taken_by, caller_key, text, state, created_ms, \
-        changed_ms, pbx, published_version"),
+        changed_ms, pbx, published_version, search"),
     Audit "audit" ("at_ms, actor_id, actor, action, subject, call_id"),
 }
 

@@ -50,6 +50,8 @@ function withQuery(path: string, query: Query): string {
 
 /** `key`: that of the first try, where this is a repeat. */
 export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
+/** A file, with the media type that it has. */
+export const postFile = <T>(path: string, query: Query, file: Blob): Promise<T> => request<T>('POST', withQuery(path, query), file);
 /** `outlives`: it is sent even if the page is being closed; its body has at most 64 KiB. */
 export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
 /** In place of this version alone; 0: only where there is none. */
@@ -60,6 +62,27 @@ export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path
 /** Only if nobody changed the record since `seen`. */
 export const removeSeen = <T>(path: string, seen: string): Promise<T> =>
   request<T>('DELETE', path, undefined, newKey(), false, { 'If-Match': `"${seen}"` });
+/** So long an upload may take, in milliseconds. */
+const UPLOAD_MS_MAX = 60_000;
+
+/** Sends the bytes of a file. */
+export async function upload<T>(path: string, query: Record<string, string>, file: Blob): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(`${path}?${new URLSearchParams(query)}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/octet-stream' },
+      body: file,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      signal: AbortSignal.timeout(UPLOAD_MS_MAX),
+    });
+  } catch {
+    throw new ApiError(0, 'unreachable', '');
+  }
+  return parsed(await textOf(await taken(response))) as T;
+}
+
 /** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */
 export const patchSeen = <T>(path: string, body: unknown, seen: string): Promise<T> =>
   request<T>('PATCH', path, body, newKey(), false, { 'If-Match': `"${seen}"` });
@@ -82,14 +105,15 @@ async function answered(
   more: Headers = {},
 ): Promise<Response> {
   const headers: Record<string, string> = { ...more };
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers['Content-Type'] = isFile ? body.type || 'application/octet-stream' : 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       headers,
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : isFile ? body : JSON.stringify(body),
       credentials: 'same-origin',
       cache: 'no-store',
       keepalive,
@@ -98,6 +122,11 @@ async function answered(
   } catch {
     throw new ApiError(0, 'unreachable', '');
   }
+  return taken(response);
+}
+
+/** The answer, if it is no problem. */
+async function taken(response: Response): Promise<Response> {
   if (response.ok) return response;
   const problem = (parsed(await textOf(response)) ?? {}) as Partial<Problem> & Record<string, unknown>;
   throw new ApiError(response.status, problem.type ?? 'unknown', problem.detail ?? problem.title ?? '', problem);

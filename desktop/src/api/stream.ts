@@ -105,7 +105,7 @@ export class EventStream {
         signal: control.signal,
       });
       if (response.status === 401) return await reasonOf(response);
-      // An id of another daemon's life may be refused: begin anew.
+      // An id from before a restart of the daemon may be refused: begin without one.
       if (response.status === 400) this.lastId = '';
       if (!response.ok || !response.body) return undefined;
       await this.read(response.body);

@@ -1,4 +1,4 @@
-// What of the state a person looks at, and what she may do now. Pure, like the state.
+// What of the state a person looks at, and what they may do now. Pure, like the state.
 
 import type { QueueFault, Transfer } from '../api/types.ts';
 import type { Call, DeskState, Operator } from './state.ts';
@@ -16,13 +16,13 @@ export type Order =
 /** States of a transfer in which nothing more is to be done about it. */
 const SETTLED = new Set<Transfer['state']>(['completed', 'over']);
 
-/** The call that she has. */
+/** The call that this person has. */
 export function ownCall(state: DeskState): Call | undefined {
   const { extension } = state.viewer;
   return extension ? [...state.calls.values()].find((call) => call.operator === extension) : undefined;
 }
 
-/** The calls that ring at her, the longest first. */
+/** The calls that ring at this person's phone, the longest first. */
 export function ownPops(state: DeskState): Call[] {
   const { extension } = state.viewer;
   if (!extension) return [];

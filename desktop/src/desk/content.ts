@@ -64,6 +64,7 @@ export function contentOf(written: Draft, known?: Known, asked?: Asked): TakeMes
     }),
     ...(Object.keys(from).length ? { from } : {}),
     ...(Object.keys(call_back).length ? { call_back } : {}),
+    ...(draft.files.length ? { files: draft.files.map((one) => one.id) } : {}),
     ...(draft.transfer ? { transfer: { id: draft.transfer, outcome: draft.transfer_outcome } } : {}),
     ...(asked ? scriptOf(draft, asked.form) : {}),
   };
@@ -104,12 +105,13 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       script: isHidden(wanted) ? undefined : script?.id,
       script_version: script?.version,
     }),
+    files: (wanted.files ?? []).map((id) => ({ id, name: id.slice(-4) })),
     answers: Object.fromEntries((wanted.answers ?? []).map(({ id, value }) => [id, [value]])),
     offers: Object.fromEntries((wanted.offers ?? []).map(({ id, result }) => [id, result])),
   };
 }
 
-/** What a message says, as it would be taken anew. */
+/** What a message says, as it would be taken again. */
 export function wantedOf(one: Message): TakeMessage {
   const { account, call, customer, contact, text, reason, subject, from, for_text, action, call_back, urgency, mark } = one;
   const { hold_until, transfer, script, answers, offers } = one;
@@ -139,7 +141,7 @@ export function patchOf(draft: Draft, before: Message, asked?: Asked): Record<st
     const value = now.from?.[field] ?? (field === 'confirmed' ? false : null);
     if (value !== (from[field] ?? (field === 'confirmed' ? false : null))) sender[field] = value;
   }
-  // Another name has other characters, and another number was told.
+  // Another name has other characters, and another number was given.
   const kanji = now.from?.name_kanji ?? null;
   if (kanji !== (from.name_kanji ?? null)) sender['name_kanji'] = kanji;
   else if ('name' in sender && kanji) sender['name_kanji'] = null;

@@ -28,6 +28,7 @@ import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './
 import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
 import { forgetKept, readKept, writeKept } from './kept.ts';
+import { alarmOf } from './messageList.ts';
 import { prefs } from './prefs.svelte.ts';
 import { keepShell } from './shell.ts';
 import {
@@ -48,7 +49,7 @@ import { forgetInTab, rememberedInTab } from './tab.ts';
 const ACCOUNTS_KEPT_MAX = 2_000;
 const CONTACTS_KEPT_MAX = 4_000;
 const PAGE_RECORDS = 500;
-/** Records are loaded anew after this time. */
+/** Records are loaded again after this time. */
 const RECORDS_FRESH_MS = 30 * 60_000;
 const LOOK_AGAIN_MS = 2_000;
 const NOTICE_MS = 8_000;
@@ -92,9 +93,15 @@ class Desk {
   /** Grows when an account may have been closed or opened for a time. */
   overrides = $state(0);
   /** Grows when a phone task changed, or may have changed. */
-  tasksTold = $state(0);
+  taskChanges = $state(0);
+  /** Grows when messages, or returned mails, changed or may have changed. */
+  messageChanges = $state(0);
+  /** Grows when a message needs a supervisor at once. */
+  messageAlarms = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
   callbackChanges = $state(0);
+  /** The call for which this desk asked for help last, and when. */
+  helpAsked = $state.raw<{ call: string; at: number } | undefined>();
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
 
@@ -110,8 +117,11 @@ class Desk {
   /** Whether what is shown was kept from an earlier load, and nobody has confirmed it yet. */
   private fromKept = false;
 
+  /** The call that the person wants in front, of those that ring. */
+  private preferred = $state('');
+
   own = $derived(ownCall(this.state));
-  pops = $derived(ownPops(this.state));
+  pops = $derived(ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred)));
   me = $derived(this.state.operators.get(this.session?.user ?? ''));
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
   live = $derived(this.link.phase === 'live');
@@ -264,8 +274,10 @@ class Desk {
     }
     if (events.some(isAboutCallbacks)) this.callbackChanges += 1;
     if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
-    if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
+    if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.taskChanges += 1;
+    if (events.some(isAboutMessages)) this.messageChanges += 1;
     this.sayWhatWent(events);
+    this.sayWhatFailed(events);
   }
 
   /** What the snapshot does not hold. */
@@ -317,6 +329,19 @@ class Desk {
         const number = data.number ?? '';
         this.notice('error', () => t('message.unanswered_taker', { number }));
       }
+    }
+  }
+
+  /** What a supervisor must see to at once, with a sound. */
+  private sayWhatFailed(events: StreamEvent[]): void {
+    const { role } = this.state.viewer;
+    if (role !== 'supervisor' && role !== 'admin') return;
+    for (const { kind, data } of events) {
+      const why = alarmOf(kind, data as unknown as Partial<Message> & { to?: string });
+      if (!why) continue;
+      const number = String(data['number'] ?? '');
+      this.messageAlarms += 1;
+      this.notice('error', () => t(`message.alarm.${why}`, { number }));
     }
   }
 
@@ -415,7 +440,9 @@ class Desk {
   }
 
   async askForHelp(call: Call): Promise<void> {
-    if (await this.order(() => post(`/v1/calls/${call.id}/help`))) this.say('order.help_sent');
+    if (!(await this.order(() => post(`/v1/calls/${call.id}/help`)))) return;
+    this.helpAsked = { call: call.id, at: this.now };
+    this.say('order.help_sent');
   }
 
   transfer(call: Call, to: string, mode: 'blind' | 'consult', override_rules = false): Promise<boolean> {
@@ -472,8 +499,8 @@ class Desk {
     return this.order(() => remove(`/v1/supervisions/${id}`), true);
   }
 
-  /** A message that this page has made or changed. */
-  toldOf(message: Message): void {
+  /** A message that this page has made or changed, as the daemon answered. */
+  tookMessage(message: Message): void {
     this.state = withMessage(this.state, message);
   }
 
@@ -494,6 +521,11 @@ class Desk {
     });
   }
 
+  /** Puts a call that rings before the others. */
+  prefer(call: string): void {
+    this.preferred = call;
+  }
+
   choose(call: string, customer: CustomerView): void {
     const kept = [...this.chosen].slice(-50);
     this.chosen = new Map(kept).set(call, customer);
@@ -504,7 +536,7 @@ class Desk {
     post(`/v1/calls/${call}/ack`, event ? { event } : {}).catch(() => undefined);
   }
 
-  // ---- What the person is told ---------------------------------------------------------------------------------
+  // ---- What the page says to the person ------------------------------------------------------------------------
 
   say(key: Key, values: Record<string, string | number> = {}): void {
     this.notice('info', () => t(key, values));
@@ -541,6 +573,9 @@ class Desk {
     setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
 }
+
+const isAboutMessages = ({ kind }: StreamEvent): boolean =>
+  kind.startsWith('message.') || kind === 'bounce.unmatched' || kind === 'stream.snapshot';
 
 const isAboutCallbacks = ({ kind, data }: StreamEvent): boolean =>
   kind === 'callback.changed' || kind === 'stream.snapshot' || (kind === 'call.ended' && data['outcome'] === 'abandoned');

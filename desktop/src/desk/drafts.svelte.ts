@@ -63,6 +63,8 @@ export interface Draft {
   answers: Record<string, string[]>;
   /** What the caller said to its offers, by offer. */
   offers: Record<string, string>;
+  /** Files that were uploaded for it. */
+  files: { id: string; name: string }[];
   /** The message that is changed or corrected, in this version, and why. */
   corrects: string;
   corrects_version: number;
@@ -85,7 +87,7 @@ export const NO_MESSAGE = {
   ...{ from_name: '', from_kanji: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
   ...{ call_back_number: '', call_back_from: '', call_back_until: '', call_back_text: '', subject: '', hold_until: '' },
   ...{ script: '', script_version: 0, answers: {} as Record<string, string[]>, offers: {} as Record<string, string> },
-  ...{ transfer: '', transfer_outcome: '' },
+  ...{ transfer: '', transfer_outcome: '', files: [] as { id: string; name: string }[] },
   ...{ corrects: '', corrects_version: 0, why: '' },
 };
 
@@ -145,6 +147,9 @@ class Drafts {
     gone: (call, what) => (what ? shelf.put(this.user, 'gone', call, what) : shelf.drop(this.user, 'gone', call)),
   });
 
+  /** Grows when what the daemon keeps took the place of a draft in which nothing was written. */
+  loaded = $state(0);
+
   /** Those with something that would be lost if they were thrown away, the oldest first. */
   begun = $derived(Object.values(this.all).filter((one) => hasMessage(one) || hasWrapUp(one) || hasRecord(one)));
 
@@ -169,8 +174,13 @@ class Drafts {
       if (this.server.isGone(call, stored.body)) continue;
       this.server.known(stored);
       const known = this.all[call];
-      if (!known || !isBegun(known)) this.all[call] = { ...NOTHING, ...stored.body, id: call, version };
-      else if (version > known.version && JSON.stringify(bodyOf(known)) !== JSON.stringify(stored.body)) this.keepOther(stored);
+      const now = { ...NOTHING, ...stored.body, id: call, version };
+      if (!known) this.all[call] = now;
+      else if (!isBegun(known)) {
+        // A form may hold it.
+        Object.assign(known, now);
+        this.loaded += 1;
+      } else if (version > known.version && JSON.stringify(bodyOf(known)) !== JSON.stringify(stored.body)) this.keepOther(stored);
     }
     this.server.flush();
   }

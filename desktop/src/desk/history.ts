@@ -59,6 +59,7 @@ export const OUTCOMES: readonly Outcome[] = [
   'overflowed',
   'closed',
   'blocked',
+  'refused',
   'elsewhere',
   'fax',
   'unknown',

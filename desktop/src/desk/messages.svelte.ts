@@ -1,8 +1,8 @@
 // Messages (伝言): those of the caller in front, those of the list, the one that is being written, and those that the
 // daemon has not confirmed yet (`unsaved.ts`).
 //
-// Invariant: what somebody has typed stays until it is saved or thrown away by her, whatever becomes of the call, the
-// connection and the daemon; a message that is told of while a list is shown stands in it as it was told, never older.
+// Invariant: what somebody has typed stays until they save it or throw it away, whatever becomes of the call, the
+// connection and the daemon; a message that changes while a list is shown stands in it in its newest version.
 
 import { ApiError, download, get, newKey, patch, post, type Query } from '../api/http.ts';
 import type { Message, MessageOptions, TakeMessage } from '../api/types.ts';
@@ -37,7 +37,7 @@ class Messages {
   private outbox = new Outbox<TakeMessage, Message>({
     send: ({ wanted, key }) => post<Message>('/v1/messages', wanted, key),
     saved: (message, { wanted }) => {
-      desk.toldOf(message);
+      desk.tookMessage(message);
       const seconds = this.options?.undo_s ?? 0;
       this.undoable = seconds ? { message, wanted, until: performance.now() + seconds * 1_000 } : undefined;
       const values = { number: message.number ?? '', seconds };
@@ -48,7 +48,7 @@ class Messages {
     changed: (all) => this.changed(all),
   });
 
-  /** Her own that the daemon has not confirmed, oldest first. */
+  /** The person's own that the daemon has not confirmed, oldest first. */
   unsaved = $derived(this.all.filter((one) => one.user === desk.session?.user));
 
   /** This person sits here now: what they left unsaved is sent. */
@@ -81,7 +81,7 @@ class Messages {
     this.undoable = undefined;
     if (!last || performance.now() > last.until) return undefined;
     const isDone = await desk.order(async () => {
-      desk.toldOf(await post<Message>(`/v1/messages/${last.message.id}/undo`));
+      desk.tookMessage(await post<Message>(`/v1/messages/${last.message.id}/undo`));
     });
     if (!isDone) return undefined;
     desk.say('message.undone', { number: last.message.number ?? '' });
@@ -187,7 +187,7 @@ class Messages {
         // Somebody else changed it: the person sees what it is now, and saves again or not.
         const current = error instanceof ApiError ? (error.problem['message'] as Message | undefined) : undefined;
         if (current) {
-          desk.toldOf(current);
+          desk.tookMessage(current);
           draft.corrects_version = current.version;
         }
         // It is on its way by now.
@@ -195,7 +195,7 @@ class Messages {
         throw error;
       });
       if (!now) return;
-      desk.toldOf(now);
+      desk.tookMessage(now);
       desk.say(now.revision > before.revision ? 'message.corrected' : 'message.changed', { number: now.number ?? '' });
     });
     if (isNeeded) return desk.refuse('message.why_needed');
@@ -205,7 +205,7 @@ class Messages {
 
   /** Takes back a message of the list; what it said is a draft again. */
   async withdraw(message: Message): Promise<void> {
-    const isDone = await desk.order(async () => desk.toldOf(await post<Message>(`/v1/messages/${message.id}/undo`)));
+    const isDone = await desk.order(async () => desk.tookMessage(await post<Message>(`/v1/messages/${message.id}/undo`)));
     if (!isDone) return;
     if (this.undoable?.message.id === message.id) this.undoable = undefined;
     desk.say('message.undone', { number: message.number ?? '' });
@@ -217,7 +217,7 @@ class Messages {
     const at = until ? new Date(until) : undefined;
     return desk.order(async () => {
       const path = `/v1/messages/${message.id}`;
-      desk.toldOf(at ? await post<Message>(`${path}/hold`, { until: at.toISOString() }) : await post<Message>(`${path}/release`));
+      desk.tookMessage(at ? await post<Message>(`${path}/hold`, { until: at.toISOString() }) : await post<Message>(`${path}/release`));
     });
   }
 
@@ -228,19 +228,19 @@ class Messages {
 
   acknowledge(message: Message): Promise<boolean> {
     return desk.order(async () => {
-      desk.toldOf(await patch<Message>(`/v1/messages/${message.id}`, { state: 'acknowledged' }));
+      desk.tookMessage(await patch<Message>(`/v1/messages/${message.id}`, { state: 'acknowledged' }));
     });
   }
 }
 
-/** The list with what was told since it was loaded: newest first. */
-export function withTold(
+/** The list with what events brought since it was loaded: newest first. */
+export function withNewer(
   listed: readonly Message[],
-  told: ReadonlyMap<string, Message>,
+  newer: ReadonlyMap<string, Message>,
   belongs: (message: Message) => boolean,
 ): Message[] {
   const all = new Map(listed.map((one) => [one.id, one]));
-  for (const one of told.values()) {
+  for (const one of newer.values()) {
     const known = all.get(one.id);
     if (known ? known.version < one.version : belongs(one)) all.set(one.id, one);
   }

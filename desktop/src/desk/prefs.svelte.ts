@@ -1,4 +1,4 @@
-// What a person chooses for herself; kept in this browser, and holds nothing about calls or people.
+// What a person chooses for themselves; kept in this browser, and holds nothing about calls or people.
 
 import type { Language } from '../i18n/index.svelte.ts';
 
@@ -13,6 +13,8 @@ interface Prefs {
   /** Single keys do things (they can be turned off: WCAG 2.1.4). */
   keys: boolean;
   sound: boolean;
+  /** The caret goes into the message as soon as a call is answered. */
+  write: boolean;
   notifications: boolean;
   /** Accounts and contacts stay readable after a reload without a connection. */
   keep: boolean;
@@ -22,13 +24,13 @@ const KEY = 'toritsugi.prefs';
 
 function read(): Prefs {
   const language: Language = navigator.language.toLowerCase().startsWith('ja') ? 'ja' : 'en';
-  const prefs: Prefs = { language, theme: 'system', size: 'standard', keys: true, sound: true, notifications: false, keep: true };
+  const prefs: Prefs = { language, theme: 'system', size: 'standard', keys: true, sound: true, write: false, notifications: false, keep: true };
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Prefs>;
     if (kept.language === 'ja' || kept.language === 'en') prefs.language = kept.language;
     if (kept.theme === 'light' || kept.theme === 'dark') prefs.theme = kept.theme;
     prefs.size = SIZES.find((one) => one === kept.size) ?? 'standard';
-    for (const key of ['keys', 'sound', 'notifications', 'keep'] as const) {
+    for (const key of ['keys', 'sound', 'write', 'notifications', 'keep'] as const) {
       if (typeof kept[key] === 'boolean') prefs[key] = kept[key];
     }
   } catch {

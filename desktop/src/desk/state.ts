@@ -36,7 +36,7 @@ import type {
 
 /** Calls that are over and still shown in the list of what was done. */
 const PAST_CALLS_MAX = 100;
-/** Messages that events told of, the latest of which are kept. */
+/** Messages that events brought, the latest of which are kept. */
 const MESSAGES_MAX = 200;
 /** Calls for which events brought what was recorded, the latest of which are kept. */
 const RECORDED_MAX = 200;
@@ -44,11 +44,11 @@ const RECORDED_MAX = 200;
 export interface Viewer {
   id: string;
   role: Role;
-  /** Where she sits now. */
+  /** The phone at which they sit now. */
   extension: string | undefined;
 }
 
-/** How somebody is, and who she is as far as that was asked for. */
+/** The state of a person, with the fields of their record as far as they were asked for. */
 export interface Operator extends OperatorState {
   kana?: string;
   role?: Role;
@@ -107,7 +107,7 @@ export interface DeskState {
   operators: ReadonlyMap<string, Operator>;
   help: ReadonlyMap<string, Help>;
   unseen: ReadonlyMap<string, Unseen>;
-  /** Those that events told of, as they are now. */
+  /** Those that events brought, as they are now. */
   messages: ReadonlyMap<string, Message>;
   /** What operators recorded, as events brought it, by call. */
   recorded: ReadonlyMap<string, readonly RecordedWrapUp[]>;
@@ -151,7 +151,7 @@ export function after(state: DeskState, event: StreamEvent): DeskState {
 
 // ---- What was asked for besides the stream ---------------------------------------------------------------------
 
-/** Everybody whom this person may see. What an event told meanwhile is newer. */
+/** Everybody whom this person may see. What an event brought meanwhile is newer. */
 export function withOperators(state: DeskState, people: readonly Operator[]): DeskState {
   const listed = people.map((one) => {
     const known = state.operators.get(one.id);
@@ -161,17 +161,17 @@ export function withOperators(state: DeskState, people: readonly Operator[]): De
   return seated({ ...state, operators: new Map(listed) });
 }
 
-function withOperator(state: DeskState, told: OperatorState): DeskState {
-  const known = state.operators.get(told.id);
+function withOperator(state: DeskState, now: OperatorState): DeskState {
+  const known = state.operators.get(now.id);
   const who = known ? { kana: known.kana, role: known.role, team: known.team } : {};
-  return seated({ ...state, operators: put(state.operators, told.id, { ...who, ...told }) });
+  return seated({ ...state, operators: put(state.operators, now.id, { ...who, ...now }) });
 }
 
 function withoutOperator(state: DeskState, id: string): DeskState {
   return { ...state, operators: without(state.operators, id) };
 }
 
-/** She may sit at another phone than the day before. */
+/** The person may sit at another phone than the day before. */
 function seated(state: DeskState): DeskState {
   const { viewer } = state;
   const own = state.operators.get(viewer.id);
@@ -246,7 +246,7 @@ function afterCall(state: DeskState, event: StreamEvent): DeskState {
     return forget({ ...state, past: remembered(state.past, state.viewer, before, ending(state, before, event)) }, id);
   }
   const unseen = filtered(state.unseen, (one) => one.call !== id || rings(now, one.operator));
-  // Whoever takes the caller who came back may pass her on anew; that the old transfer is over is told by this alone.
+  // Who takes the caller who came back may pass them on again; only this event says that the old transfer is over.
   const back = event.kind === 'call.answered' && state.transfers.get(id)?.state === 'returning';
   const transfers = back ? without(state.transfers, id) : state.transfers;
   return { ...state, calls: put(state.calls, id, now), unseen, transfers };
@@ -286,7 +286,7 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
       const presented = known.presented_to.includes(operator) ? known.presented_to : [...known.presented_to, operator];
       const popped = { ...known, presented_to: presented, pops: { ...known.pops, [operator]: event.id } };
       if (data.transfer) popped.back = data.transfer;
-      // Whoever took it over has it from the moment at which it is told to be with her.
+      // Who took it over has it from this event on.
       if (data.had_by) popped.operator = data.had_by;
       return at(popped, data.state ?? (known.operator ? known.state : 'presented'));
     }
@@ -306,8 +306,8 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
     case 'call.resumed':
       return at(known, data.state ?? 'answered');
     case 'call.updated': {
-      const told = data.presented_to ? { presented_to: data.presented_to, operator } : {};
-      return at({ ...known, ...told }, data.state ?? known.state);
+      const places = data.presented_to ? { presented_to: data.presented_to, operator } : {};
+      return at({ ...known, ...places }, data.state ?? known.state);
     }
     default:
       return undefined;
@@ -325,13 +325,13 @@ function cardOf(data: CardData): { card: Card } | undefined {
   return { card };
 }
 
-/** How a call ended for this person that went out of her sight with this event. */
+/** How a call ended for this person that they no longer see after this event. */
 function ending(state: DeskState, call: Call, event: StreamEvent): Partial<PastCall> {
   const { reason } = event.data as { reason?: string };
   const transfer = state.transfers.get(call.id);
   if (transfer) return { transfer };
   if (reason) return { reason };
-  // Whoever had it answered it, whatever became of it.
+  // Who had it answered it, whatever became of it.
   return call.operator ? { outcome: 'answered', ended_at: event.at } : { reason: 'answered_elsewhere' };
 }
 
@@ -351,7 +351,7 @@ function afterTransfer(state: DeskState, transfer: Transfer): DeskState {
   if (state.calls.has(transfer.call)) {
     return { ...state, transfers: put(state.transfers, transfer.call, transfer) };
   }
-  // The caller has left; what became of her still belongs to what was done.
+  // The caller has left; what became of them still belongs to what was done.
   if (!state.past.some((one) => one.id === transfer.call)) return state;
   return { ...state, past: state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one)) };
 }
@@ -406,14 +406,14 @@ function afterUnseen(state: DeskState, event: StreamEvent): DeskState {
   return { ...state, unseen: put(state.unseen, helpKey(event.call, operator), unseen) };
 }
 
-// ---- Sight and memory ------------------------------------------------------------------------------------------
+// ---- Visibility and what is kept --------------------------------------------------------------------------------
 
-/** Whether a call is in this person's sight, by the daemon's own rule. */
+/** Whether this person may see a call, by the daemon's own rule. */
 function concerns(state: DeskState, call: Call): boolean {
   const { role, extension } = state.viewer;
   if (role === 'admin' || role === 'system') return true;
   const operators = [...call.presented_to, ...(call.operator ? [call.operator] : [])];
-  // It rings at somebody or somebody has it, and it is none of those who are in sight.
+  // It rings at somebody or somebody has it, and it is none of those whom this person may see.
   const taken = call.state === 'presented' || call.state === 'answered' || call.state === 'held';
   if (operators.length === 0) return role === 'supervisor' && !taken;
   if (operators.some((one) => one === extension)) return true;

@@ -30,7 +30,7 @@ class Tasks {
       this.messages = new Map();
     });
     $effect(() => {
-      void desk.tasksTold;
+      void desk.taskChanges;
       if (user && desk.live) void this.load();
     });
     $effect(() => {

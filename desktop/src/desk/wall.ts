@@ -30,7 +30,7 @@ export const WORST_MAX = 10;
 export type Level = 'plain' | 'watch' | 'bad';
 
 export interface Tile {
-  id: 'waiting' | 'longest' | 'ready' | 'talking' | 'wrap_up' | 'offered' | 'answered' | 'lost' | 'rate' | 'level' | 'asa';
+  id: 'waiting' | 'longest' | 'ready' | 'talking' | 'wrap_up' | 'offered' | 'answered' | 'lost' | 'left' | 'rate' | 'level' | 'asa';
   kind: 'count' | 'time' | 'ratio';
   /** Absent: there is no such figure. */
   value: number | undefined;
@@ -67,6 +67,7 @@ export function tilesOf(state: DeskState, now: number, live: LiveStats | undefin
     { id: 'offered', ...count(total && (total.counters.offered ?? 0)) },
     { id: 'answered', ...count(total && (total.counters.answered ?? 0)) },
     { id: 'lost', ...count(total && lostOf(total)) },
+    { id: 'left', ...count(total && leftOf(total)) },
     { id: 'rate', kind: 'ratio', value: figure('AR-open'), level: below(figure('AR-open'), RATE_WATCH, RATE_BAD) },
     { id: 'level', kind: 'ratio', value: figure('SL-ignore'), level: below(figure('SL-ignore'), LEVEL_WATCH, LEVEL_BAD) },
     { id: 'asa', kind: 'time', value: figure('ASA'), level: above(figure('ASA'), ASA_WATCH_MS, ASA_BAD_MS) },
@@ -92,6 +93,12 @@ function below(value: number | undefined, watch: number, bad: number): Level {
 function lostOf(row: StatsRow): number {
   const { abandoned = 0, overflowed = 0, blocked = 0 } = row.counters;
   return abandoned + overflowed + blocked;
+}
+
+/** Callers who left a voice message or asked to be called back; some of them are among the lost. */
+function leftOf(row: StatsRow): number {
+  const { voice = 0, callbacks = 0 } = row.counters;
+  return voice + callbacks;
 }
 
 /** The rows as the wallboard shows them. */

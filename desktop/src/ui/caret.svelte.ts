@@ -27,7 +27,18 @@ class Caret {
   /** Whether the page must leave what is shown as it is. */
   isBusy(): boolean {
     void this.moves;
-    return Boolean(fieldOf(document.activeElement)) || this.isPressed || performance.now() - this.clickedAt < RELEASE_MS;
+    return Boolean(fieldOf(document.activeElement)) || this.isClicking();
+  }
+
+  /** Whether a click is on its way: what stands under the pointer stays. */
+  isClicking(): boolean {
+    return this.isPressed || performance.now() - this.clickedAt < RELEASE_MS;
+  }
+
+  /** Whether the caret is in a field, inside this part of the page. */
+  isIn(selector: string): boolean {
+    void this.moves;
+    return Boolean(fieldOf(document.activeElement)?.closest(selector));
   }
 
   /** How long ago somebody typed in a field of the page, in milliseconds. */

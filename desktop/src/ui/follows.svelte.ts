@@ -5,7 +5,7 @@
 // | somebody signs in | the address decides what is open, else the role |
 // | something else is opened | the address follows; the browser's way back leads to what was open |
 // | the address changes: the way back, a link | it is opened |
-// | somebody signs out | the address says nothing any more: the next person begins anew |
+// | somebody signs out | the address says nothing any more: the next person begins without it |
 
 import { desk } from '../desk/desk.svelte.ts';
 import { addressOf, hashOf, type Address } from './address.ts';

@@ -7,8 +7,9 @@
 // | keys | where | mean |
 // |---|---|---|
 // | single keys | outside fields | orders, views, and what is opened |
-// | digits | among people, results and states | that one of them (Contacts, WrapUp, StateMenu) |
+// | digits | among people, results and states | that one of them (Contacts, WrapUp, StateMenu); results have the focus in after-call work, until Esc |
 // | Alt and a letter or digit | also in a field | parts of what is being written (`TakeMessage.svelte`); Alt+0: no message |
+// | Alt+Shift and a digit | also in a field | the message is for the contact with this digit; 0: for nobody |
 // | Ctrl+K (⌘K) | also in a field | finds everything (`Palette.svelte`) |
 // | F2, F4, alone or with Shift or Ctrl | also in a field | orders for the call |
 //
@@ -20,12 +21,14 @@
 import { tick } from 'svelte';
 import { allowed, type Order } from '../desk/choose.ts';
 import { desk } from '../desk/desk.svelte.ts';
+import { drafts } from '../desk/drafts.svelte.ts';
 import { messages } from '../desk/messages.svelte.ts';
 import { prefs } from '../desk/prefs.svelte.ts';
 import { t, type Key } from '../i18n/index.svelte.ts';
 import { composer, otherViews } from './beside.svelte.ts';
-import { caret } from './caret.svelte.ts';
+import { caret, fieldOf } from './caret.svelte.ts';
 import { shown } from './shown.svelte.ts';
+import { toMessage } from './toMessage.ts';
 import { keyMeant } from './typing.ts';
 import { ui, type View } from './ui.svelte.ts';
 
@@ -41,6 +44,7 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['N', 'key.customer'],
   ['D', 'key.notice'],
   ['M', 'key.message'],
+  ['Alt+Shift+1 – 9', 'key.message_for', 'Alt+Shift+1 – 9'],
   ['Alt+0', 'key.no_message'],
   ['Z', 'key.undo'],
   ['W', 'key.wrap'],
@@ -50,7 +54,7 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['Ctrl+K', 'palette.title', 'Ctrl+K'],
   ['J', 'key.row', 'K'],
   ['U', 'message.change'],
-  ['G / P / V', 'key.message_row'],
+  ['G / O / P / V', 'key.message_row'],
   ['1 – 6', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
@@ -102,8 +106,28 @@ function extend(): void {
 async function undo(): Promise<void> {
   const id = await messages.undo();
   if (!id) return;
-  if (id === desk.own?.id || id === shown.work?.call) ui.message = true;
+  if (id === desk.own?.id || id === shown.work?.call) toMessage();
   else ui.view = 'messages';
+}
+
+/** Whether the message of the call in front can be written now. */
+const mayWrite = (): boolean => ui.view === 'desk' && Boolean(desk.own ?? shown.work ?? (shown.isOver || undefined)) && Boolean(accountInFront());
+
+/** The account of the call in front; where it belongs to none: the one that the caller named. */
+function accountInFront(): string {
+  const { call, work } = shown;
+  return call?.card?.account.id || work?.account || (call && drafts.find(call.id)?.account) || '';
+}
+
+/** The message is for the contact with this digit, or for nobody; the caret goes into it. */
+function writeFor(digit: number): void {
+  const { call } = shown;
+  const account = accountInFront();
+  if (!call || !mayWrite()) return;
+  const one = desk.contacts.get(account)?.[digit - 1];
+  if (digit && !one) return;
+  Object.assign(drafts.of(call.id), { contact: one?.id ?? '', for_text: '' });
+  toMessage();
 }
 
 /** Reasons for no message, where there is a call or after-call work. */
@@ -118,6 +142,14 @@ function findMessage(): void {
 /** Presses a button of the row of a message that has the focus. */
 function rowGives(button: string): void {
   document.activeElement?.closest('[data-message]')?.querySelector<HTMLElement>(`[data-${button}]`)?.click();
+}
+
+/** To the field for another address, in the row of a message that has the focus. */
+function elsewhere(): void {
+  const row = document.activeElement?.closest('[data-message]');
+  const opens = row?.querySelector<HTMLElement>('[data-row]');
+  if (opens?.getAttribute('aria-expanded') === 'false') opens.click();
+  void tick().then(() => row?.querySelector<HTMLElement>('[data-elsewhere]')?.focus());
 }
 
 /** To the next row of a list that has rows to open, or to the one before. */
@@ -169,23 +201,29 @@ const ACTIONS: Record<string, () => void> = {
   e: extend,
   E: () => give('hangup'),
   n: () => {
-    if (desk.own ?? desk.pops[0]) [ui.newCustomer, ui.message] = [true, false];
+    if (desk.own ?? desk.pops[0] ?? shown.work) [ui.newCustomer, ui.message] = [true, false];
   },
   m: () => {
-    if (desk.own?.card?.account.id || shown.work?.account) [ui.newCustomer, ui.message] = [false, true];
+    if (desk.own || shown.work) ui.view = 'desk';
+    if (mayWrite()) toMessage();
+    else document.querySelector<HTMLElement>('[data-whose]')?.focus();
   },
   d: () => {
     const isOpen = ui.view === 'desk' ? shown.call?.card?.account.id : ui.view === 'accounts' && ui.account;
     if (isOpen && desk.live) ui.notice = true;
   },
   z: () => void undo(),
-  w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
+  w: () => {
+    const form = document.getElementById('wrap-up');
+    (form?.querySelector<HTMLElement>('input:checked') ?? form?.querySelector('input'))?.focus();
+  },
   r: () => (ui.states = !ui.states),
   '/': find,
   f: findMessage,
   j: () => toRow(1),
   k: () => toRow(-1),
   g: () => rowGives('again'),
+  o: elsewhere,
   p: () => rowGives('phone'),
   v: () => rowGives('acknowledge'),
   u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),
@@ -197,7 +235,14 @@ export function listenToKeys(): void {
       if (event.isComposing) return;
       // By its place: an input method that is on may name no key. Also from a field: what is typed there stays.
       const isZero = event.key === '0' || event.code === 'Digit0';
-      if (desk.session && event.altKey && !event.ctrlKey && !event.metaKey && !event.repeat && isZero) {
+      const isAlt = desk.session && event.altKey && !event.ctrlKey && !event.metaKey && !event.repeat;
+      const digit = isAlt && event.shiftKey && !ui.help && !ui.palette ? /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1] : undefined;
+      if (digit) {
+        event.preventDefault();
+        writeFor(Number(digit));
+        return;
+      }
+      if (isAlt && !event.shiftKey && isZero) {
         event.preventDefault();
         chooseNoMessage();
         return;
@@ -220,24 +265,29 @@ export function listenToKeys(): void {
       if (event.key === 'Escape') {
         if (ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || ui.notice || shown.waiting) event.preventDefault();
         if (shown.waiting && !ui.help && !ui.states) return shown.go();
-        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || ui.notice;
+        const field = fieldOf(event.target)?.closest('.desk') ? event.target : undefined;
+        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || ui.notice || field;
         const notice = desk.notices.at(-1);
         if (!isOpen && notice) desk.drop(notice.id);
         ui.help = ui.states = ui.newCustomer = ui.message = ui.noMessage = ui.notice = false;
+        // The fields of the desk stay; the caret leaves them, and keys are orders again.
+        if (field) caret.leave();
+        else if (event.target instanceof HTMLInputElement && event.target.closest('#wrap-up')) event.target.blur();
         return;
       }
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
       if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
       // What is typed while the composer, or a field, is on its way is meant for it.
-      const isMeant = (ui.message && !composer.form) || composer.isAsking || isFinding;
+      const isMeant = (ui.message && mayWrite() && !composer.form) || composer.isAsking || isFinding;
       if (event.key !== 'Tab' && (caret.guard.isTyped(performance.now()) || isMeant)) {
         event.preventDefault();
         return;
       }
       if (!prefs.keys || ui.help || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       const key = keyMeant(event);
-      // Among choices (results, customers) the keys belong to the choices, but the time runs there too.
-      if (choice && key !== 'e') return;
+      // Among choices (results, customers) the keys belong to the choices. The results have the focus by themselves: letters are
+      // orders there.
+      if (choice && !(event.target.closest('#wrap-up') && /^[a-z/?]$/i.test(key))) return;
       const view = views()[Number(key) - 1];
       if (view) ui.view = view;
       const act = ACTIONS[key];

@@ -6,7 +6,7 @@ export function scrolls(element: HTMLElement): () => void {
     if (over && element.tabIndex < 0) element.tabIndex = 0;
     else if (!over && element.hasAttribute('tabindex')) element.removeAttribute('tabindex');
   };
-  // What changes deeper down changes the size of a child; sizes are told after layout, and so cost none.
+  // What changes deeper down changes the size of a child; sizes are reported after the layout, and so cost none.
   const sizes = new ResizeObserver(look);
   const watch = () => {
     for (const child of element.children) sizes.observe(child);

@@ -3,16 +3,19 @@
 // | nobody has the caret in a field | somebody has |
 // |---|---|
 // | a call that rings or is taken is shown at once, in whatever view | it stands in a band above; the view, the field and the caret stay |
-// | after-call work is shown when the call is over | the call stays, marked as over; the band says what comes |
+// | after-call work is shown when the call is over | the same, where the field stays on the desk (`DeskView.svelte`); else the band says what comes |
+// | a call rings during after-call work: it stands in the band until it is taken | the same |
 // | the time of the work ends: the desk is idle, or the work stays if something was written | the work stays, and can be finished |
 //
 // The person goes to what waits by Esc, by the band's button, or by leaving the field.
 //
 // Invariant: no field with a caret is removed by what happens elsewhere.
 
-import type { WrapUp } from '../api/types.ts';
+import type { Card, WrapUp } from '../api/types.ts';
 import { desk } from '../desk/desk.svelte.ts';
 import { drafts, hasWrapUp } from '../desk/drafts.svelte.ts';
+import { prefs } from '../desk/prefs.svelte.ts';
+import { recent } from '../desk/recent.svelte.ts';
 import type { Call } from '../desk/state.ts';
 import { caret } from './caret.svelte.ts';
 import { ui } from './ui.svelte.ts';
@@ -23,6 +26,8 @@ export interface Place {
   id: string;
 }
 
+/** The part of the desk that stays from the ringing to the end of the after-call work. */
+const COLUMNS = '.columns';
 const IDLE: Place = { kind: 'idle', id: '' };
 const isSame = (a: Place, b: Place) => a.kind === b.kind && a.id === b.id;
 
@@ -54,12 +59,14 @@ class Shown {
     return wanted.kind === 'work' && !isSame(wanted, place) && ui.view === 'desk' ? wanted : undefined;
   });
 
-  /** The call in front, as it is now or as it was when it left. */
+  /** The call in front, as it is now or as it was when it left; in after-call work: the one that the work is about. */
   call: Call | undefined = $derived.by(() => {
     const { kind, id } = this.place;
     const now = desk.state.calls.get(id);
     if (now && this.concerns(now)) this.lastCall = now;
-    return kind === 'call' && this.lastCall?.id === id ? this.lastCall : undefined;
+    if (kind === 'idle') return undefined;
+    if (this.lastCall?.id === id) return this.lastCall;
+    return this.work ? asCall(this.work, recent.find(id)?.card) : undefined;
   });
 
   /** Whether the call in front is over, or is no longer this person's. */
@@ -116,15 +123,15 @@ class Shown {
       void desk.now;
       const { wanted } = this;
       const isShown = isSame(wanted, this.place) && (wanted.kind !== 'call' || this.fronted === wanted.id);
-      if (!isShown && !caret.isBusy()) this.show(wanted);
+      if (!isShown && !this.waitsFor(wanted)) this.show(wanted);
     });
-    // The form of a message opens as soon as the call is answered, where the account wants that.
+    // The caret goes into the message as soon as the call is answered, where the account or the person wants that.
     $effect(() => {
       const { own } = desk;
       const account = desk.accounts.get(own?.card?.account.id ?? '');
       if (!own || !account || own.id !== this.place.id || own.id === this.answered) return;
       this.answered = own.id;
-      if (account.open_on_answer && !caret.isBusy()) ui.message = true;
+      if ((account.open_on_answer || prefs.write) && !caret.isBusy()) ui.message = true;
     });
   }
 
@@ -132,6 +139,14 @@ class Shown {
   draftsAreKnown(): void {
     this.hasDrafts = true;
     if (!caret.isBusy()) this.resume(this.place.id);
+  }
+
+  /** Whether what is in front stays there for now. */
+  private waitsFor(wanted: Place): boolean {
+    const { place } = this;
+    // The fields of one call stay where they are.
+    if (caret.isBusy()) return wanted.id !== place.id || ui.view !== 'desk' || caret.isClicking() || !caret.isIn(COLUMNS);
+    return place.kind === 'work' && wanted.kind === 'call' && wanted.id !== place.id && !desk.own && ui.view === 'desk';
   }
 
   private resume(call: string): void {
@@ -154,6 +169,15 @@ class Shown {
     const { extension } = desk.state.viewer;
     return Boolean(extension) && (call.operator === extension || call.presented_to.includes(extension ?? ''));
   }
+}
+
+/** The call of after-call work, as far as this page knows it. */
+function asCall(work: WrapUp, card: Card | undefined): Call {
+  const { call, since } = work;
+  return {
+    ...{ id: call, pbx: '', direction: 'inbound', state: 'ended', offered_at: since, presented_to: [], handled_by: [], pops: {} },
+    ...(card ? { card } : {}),
+  } as Call;
 }
 
 export const shown = new Shown();

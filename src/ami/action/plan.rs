@@ -1,4 +1,4 @@
-//! The action that writes plans into the PBX's database.
+//! The actions that place a call of a fixed Local channel: one writes plans into the PBX's database, the other whispers.
 //!
 //! `DBPut` needs the class `system`, which would let its user run programs, and `Setvar` refuses the function DB. So the
 //! daemon places a call of one fixed Local channel: its dialplan, context `toritsugi-plan`, writes the keys that the call's
@@ -7,8 +7,9 @@
 //!
 //! A value longer than one line is split into two variables.
 
-use super::{AMI_ACTION_HEADERS_MAX, Action, ActionError};
+use super::{AMI_ACTION_HEADERS_MAX, Action, ActionError, check_word};
 use crate::callflow::{BATCH_CHANGES_MAX, KeyChange};
+use crate::ids::ChannelId;
 
 /// The channel whose dialplan writes.
 const CHANNEL: &str = "Local/put@toritsugi-plan/n";
@@ -47,10 +48,51 @@ impl Action {
     }
 }
 
+/// Most time that a whisper takes to begin, in milliseconds.
+const WHISPER_TIMEOUT_MS: &str = "5000";
+
+impl Action {
+    /// Plays sounds into a channel, over what it hears: a fixed context, whose one half whispers and whose other half plays.
+    ///
+    /// # Errors
+    /// [`ActionError`] when a sound is not one that is shipped, or the channel's id does not fit a line.
+    pub fn whisper(channel: &ChannelId, sounds: &str) -> Result<Self, ActionError> {
+        check_word(
+            "Variable",
+            sounds,
+            200,
+            b"/&_-",
+            "sounds of 1 to 200 letters, digits, '/', '&', '_' or '-'",
+        )?;
+        let escaped: String = channel.as_str().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let action = Self::bare("Originate")
+            .with("Channel", &format!("Local/id{escaped}@toritsugi-spy-tone/n"))?
+            .fixed("Context", "toritsugi-spy-tone")
+            .fixed("Exten", "sounds")
+            .fixed("Priority", "1")
+            .fixed("Async", "true")
+            .fixed("Timeout", WHISPER_TIMEOUT_MS);
+        action.with("Variable", &format!("TORITSUGI_WHISPER={sounds}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ami::action::ActionId;
+
+    #[test]
+    fn a_whisper_names_one_channel_and_sounds() {
+        let action =
+            Action::whisper(&ChannelId::parse("p 1.7").unwrap(), "toritsugi/place/2&toritsugi/minutes/1")
+                .unwrap();
+        let text = String::from_utf8(action.encode(&ActionId::new(1, 1))).unwrap();
+        assert!(text.contains("Channel: Local/id%70%20%31%2E%37@toritsugi-spy-tone/n\r\n"), "{text}");
+        for sounds in ["", "a,b", "${X}", "a b"] {
+            assert!(Action::whisper(&ChannelId::parse("1.7").unwrap(), sounds).is_err(), "{sounds}");
+        }
+    }
+
     use crate::callflow::{Key, VALUE_BYTES_MAX, Value};
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Action, ActionError, check_word};
 use crate::callflow::{FAMILY, Key};
-use crate::ids::BridgeId;
+use crate::ids::{BridgeId, QueueName};
 
 /// A value of the PBX that `toritsugi check` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum PbxValue<'a> {
     EndpointContext(&'a str),
     /// Whether this module is loaded: `1` or `0`.
     HasModule(&'a str),
+    /// The time of the PBX, in seconds since 1970.
+    Clock,
 }
 
 impl Action {
@@ -60,6 +62,14 @@ impl Action {
         Self::list("QueueStatus")
     }
 
+    /// Lists one queue, its members and its waiting callers.
+    ///
+    /// # Errors
+    /// [`ActionError`] when the name does not fit a line.
+    pub fn queue_callers(queue: &QueueName) -> Result<Self, ActionError> {
+        Self::list("QueueStatus").with("Queue", queue.as_str())
+    }
+
     /// Lists keys of the PBX's database below the family `toritsugi`: `key` and what is below it, or all.
     ///
     /// # Errors
@@ -85,6 +95,7 @@ impl Action {
     pub fn read_pbx(what: PbxValue<'_>) -> Result<Self, ActionError> {
         let variable = match what {
             PbxValue::OutsideTrunk => "TORITSUGI_TRUNK".to_owned(),
+            PbxValue::Clock => "EPOCH".to_owned(),
             PbxValue::AttendedTransferCode => "FEATUREMAP(atxfer)".to_owned(),
             PbxValue::EndpointContext(endpoint) => {
                 let allowed = "1 to 79 letters, digits, '-', '_' or '.'";

@@ -102,6 +102,7 @@ fn the_pbx_gets_what_is_wanted_and_old_versions_go_later() {
             wanted: first.len(),
             missing: 0,
             version: 0,
+            clock_ahead_s: None,
             queues: None,
             problem: None
         }
@@ -155,6 +156,7 @@ fn a_pbx_that_writes_nothing_is_asked_again_later_and_the_problem_is_named() {
             wanted: 6,
             missing: 0,
             version: 0,
+            clock_ahead_s: None,
             queues: None,
             problem: None
         }

@@ -14,12 +14,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use toritsugi::ami::action::{Action, PbxValue};
 use toritsugi::ami::client::{Handle, ListError};
 use toritsugi::ami::event::PbxEvent;
 use toritsugi::ami::frame::Frame;
 use toritsugi::ami::member::MemberEvent;
 use toritsugi::ami::session::ActionOutcome;
+use toritsugi::callflow::CLOCK_OFF_MAX_S;
 use toritsugi::config::{Config, PbxConfig};
 use toritsugi::contract::endpoint::{TRUNK_CONTEXTS, TRUNKS};
 use toritsugi::ids::QueueName;
@@ -57,12 +59,31 @@ const IDENTITY_STEP: &str = "GosubIf(${DIALPLAN_EXISTS(toritsugi-identity,s,1)}?
 /// All findings; both sessions are up.
 pub(super) async fn check(config: &Config, handle: &Handle) -> Vec<Finding> {
     let mut findings = vec![queues(config, handle).await];
+    findings.extend(clock(handle).await);
     let mut first = BTreeSet::new();
     findings.extend(trunks(&config.pbx, handle, &mut first).await);
     findings.extend(dialplan(&config.pbx, first, handle).await);
     findings.extend(fax::pbx(config, handle).await);
     findings.extend(voice::pbx(config, handle).await);
     findings
+}
+
+/// Whether the PBX's clock is this machine's: plans open and close accounts by the PBX's.
+async fn clock(handle: &Handle) -> Option<Finding> {
+    const WHAT: &str = "clock";
+    let theirs: i64 = read(handle, PbxValue::Clock).await?.parse().ok()?;
+    let ahead = theirs - Timestamp::now().as_second();
+    if ahead.abs() <= CLOCK_OFF_MAX_S {
+        return Some(Finding::ok(WHAT, "the PBX's clock is this machine's".to_owned()));
+    }
+    let by = if ahead > 0 { "ahead of" } else { "behind" };
+    Some(Finding::failed(
+        WHAT,
+        format!(
+            "the PBX's clock is {} s {by} this machine's, so accounts open and close at wrong times: keep both right with NTP",
+            ahead.abs()
+        ),
+    ))
 }
 
 async fn queues(config: &Config, handle: &Handle) -> Finding {

@@ -31,6 +31,24 @@ pub(super) fn directory(config: &Config) -> Option<Finding> {
     })
 }
 
+/// The directory of uploaded sounds; `None` if none can be uploaded.
+pub(super) fn sounds(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "sounds";
+    let directory = config.callflow.sounds_directory.as_ref()?;
+    let shown = directory.display();
+    let probe = directory.join(".toritsugi-check");
+    let tried = std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe));
+    Some(match tried {
+        Ok(()) => Finding::ok(WHAT, format!("uploaded sounds are written to {shown}")),
+        Err(error) => Finding::failed(
+            WHAT,
+            format!(
+                "{shown}: {error}: callflow.sounds_directory must be a directory in which this user can write, and which the PBX has as toritsugi-own among its sounds (docs/callflow.md)"
+            ),
+        ),
+    })
+}
+
 /// What the PBX needs; nothing if callers leave no messages.
 pub(super) async fn pbx(config: &Config, handle: &Handle) -> Vec<Finding> {
     if config.voice.directory.is_none() {

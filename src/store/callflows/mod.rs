@@ -5,9 +5,10 @@
 //! that the daemon that writes plans sees it.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::{Store, StoreError};
-use crate::contract::callflow::{CallflowFields, Override};
+use crate::contract::callflow::{CallflowFields, CallflowTemplate, Override};
 use crate::ids::RecordId;
 
 /// Most overrides at a time.
@@ -18,8 +19,12 @@ pub const OVERRIDES_MAX: u32 = 2_000;
 pub struct StoredCallflow {
     /// The account.
     pub account: RecordId,
-    /// What a person set.
+    /// What holds: the template's settings with the account's own over them.
     pub fields: CallflowFields,
+    /// The template that it follows.
+    pub template: Option<RecordId>,
+    /// The account's own settings; all of them where it follows no template.
+    pub own: Map<String, Value>,
     /// Who.
     pub by_name: String,
     /// When.
@@ -32,6 +37,17 @@ impl StoredCallflow {
     pub fn version(&self) -> i64 {
         super::to_ms(self.changed_at)
     }
+}
+
+/// The result of deleting a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemplateOutcome {
+    /// It is deleted.
+    Deleted,
+    /// There is none.
+    Missing,
+    /// Refused: so many callflows follow it.
+    InUse(u64),
 }
 
 /// The result of setting an override.
@@ -79,6 +95,33 @@ impl Store {
     /// The store failed.
     pub async fn remove_callflow(&self, account: RecordId) -> Result<bool, StoreError> {
         each!(self, db => db.remove_callflow(account).await)
+    }
+
+    /// Every template, by code.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn callflow_templates(&self) -> Result<Vec<CallflowTemplate>, StoreError> {
+        each!(self, db => db.callflow_templates().await)
+    }
+
+    /// Writes a template in place of the one with its code, which keeps its id; returns it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn set_callflow_template(
+        &self,
+        template: &CallflowTemplate,
+    ) -> Result<CallflowTemplate, StoreError> {
+        each!(self, db => db.set_callflow_template(template).await)
+    }
+
+    /// Deletes the template with this code, unless a callflow follows it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn delete_callflow_template(&self, code: &str) -> Result<TemplateOutcome, StoreError> {
+        each!(self, db => db.delete_callflow_template(code).await)
     }
 
     /// The overrides that have not ended at `at`, the earliest first.

@@ -1,12 +1,13 @@
 //! The SQL of callflows and overrides.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use sqlx::Row;
 
 use super::{Backend, DbRow};
-use crate::contract::callflow::{Override, OverrideTreatment};
+use crate::contract::callflow::{CallflowFields, CallflowTemplate, Override, OverrideTreatment};
 use crate::ids::RecordId;
-use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
+use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow, TemplateOutcome};
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -16,7 +17,8 @@ impl Backend {
         account: RecordId,
     ) -> Result<Option<StoredCallflow>, StoreError> {
         let row = sqlx::query(concat!(
-            "SELECT f.* FROM callflows AS f WHERE f.account_id = $1 AND ",
+            "SELECT f.*, t.fields_json AS template_json FROM callflows AS f
+             LEFT JOIN callflow_templates AS t ON t.id = f.template_id WHERE f.account_id = $1 AND ",
             account_is_kept!("f")
         ))
         .bind(account)
@@ -27,7 +29,8 @@ impl Backend {
 
     pub(in crate::store) async fn callflows(&self) -> Result<Vec<StoredCallflow>, StoreError> {
         let rows = sqlx::query(concat!(
-            "SELECT f.* FROM callflows AS f WHERE ",
+            "SELECT f.*, t.fields_json AS template_json FROM callflows AS f
+             LEFT JOIN callflow_templates AS t ON t.id = f.template_id WHERE ",
             account_is_kept!("f"),
             " ORDER BY f.account_id"
         ))
@@ -42,17 +45,18 @@ impl Backend {
         version: Option<i64>,
     ) -> Result<bool, StoreError> {
         let written = sqlx::query(
-            "INSERT INTO callflows (account_id, fields_json, by_name, changed_ms)
-             SELECT a.id, $2, $3, $4 FROM accounts AS a WHERE a.id = $1 AND ($5 IS NULL OR $5 =
+            "INSERT INTO callflows (account_id, fields_json, by_name, changed_ms, template_id)
+             SELECT a.id, $2, $3, $4, $6 FROM accounts AS a WHERE a.id = $1 AND ($5 IS NULL OR $5 =
                 coalesce((SELECT f.changed_ms FROM callflows AS f WHERE f.account_id = a.id), 0))
              ON CONFLICT (account_id) DO UPDATE SET fields_json = excluded.fields_json,
-                by_name = excluded.by_name, changed_ms = excluded.changed_ms",
+                by_name = excluded.by_name, changed_ms = excluded.changed_ms, template_id = excluded.template_id",
         )
         .bind(callflow.account)
-        .bind(serde_json::to_string(&callflow.fields).unwrap_or_default())
+        .bind(serde_json::to_string(&callflow.own).unwrap_or_default())
         .bind(&callflow.by_name)
         .bind(to_ms(callflow.changed_at))
         .bind(version)
+        .bind(callflow.template)
         .execute(&mut *self.write_once().await?)
         .await
         .map_err(|error| refusal(error, "the callflow", None))?;
@@ -68,6 +72,58 @@ impl Backend {
             .execute(&mut *self.write_once().await?)
             .await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn callflow_templates(&self) -> Result<Vec<CallflowTemplate>, StoreError> {
+        let rows = sqlx::query("SELECT t.* FROM callflow_templates AS t ORDER BY t.code")
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(template_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn set_callflow_template(
+        &self,
+        template: &CallflowTemplate,
+    ) -> Result<CallflowTemplate, StoreError> {
+        let row = sqlx::query(
+            "INSERT INTO callflow_templates (id, code, name, fields_json, by_name, changed_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (code) DO UPDATE SET name = excluded.name, fields_json = excluded.fields_json,
+                by_name = excluded.by_name, changed_ms = excluded.changed_ms
+             RETURNING *",
+        )
+        .bind(template.id)
+        .bind(&template.code)
+        .bind(&template.name)
+        .bind(serde_json::to_string(&template.fields).unwrap_or_default())
+        .bind(&template.by_name)
+        .bind(to_ms(template.changed_at))
+        .fetch_one(&mut *self.write_once().await?)
+        .await?;
+        Ok(template_of(&row)?)
+    }
+
+    pub(in crate::store) async fn delete_callflow_template(
+        &self,
+        code: &str,
+    ) -> Result<TemplateOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        let followers: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM callflows AS f JOIN callflow_templates AS t ON t.id = f.template_id
+             WHERE t.code = $1",
+        )
+        .bind(code)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if followers > 0 {
+            return Ok(TemplateOutcome::InUse(u64::try_from(followers).unwrap_or(0)));
+        }
+        let done = sqlx::query("DELETE FROM callflow_templates WHERE code = $1")
+            .bind(code)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(if done.rows_affected() > 0 { TemplateOutcome::Deleted } else { TemplateOutcome::Missing })
     }
 
     pub(in crate::store) async fn overrides(&self, at: Timestamp) -> Result<Vec<Override>, StoreError> {
@@ -129,9 +185,26 @@ impl Backend {
 }
 
 fn callflow_of(row: &DbRow) -> Result<StoredCallflow, sqlx::Error> {
-    let fields = serde_json::from_str(row.try_get("fields_json")?);
+    let undecodable = |error: serde_json::Error| sqlx::Error::Decode(error.into());
+    let own: Map<String, Value> = serde_json::from_str(row.try_get("fields_json")?).map_err(undecodable)?;
+    let template: Option<&str> = row.try_get("template_json")?;
+    let template = template.map(serde_json::from_str).transpose().map_err(undecodable)?.unwrap_or_default();
     Ok(StoredCallflow {
         account: row.try_get("account_id")?,
+        fields: CallflowFields::over(&template, &own).map_err(|error| undecodable(error.into_inner()))?,
+        template: row.try_get("template_id")?,
+        own,
+        by_name: row.try_get("by_name")?,
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}
+
+fn template_of(row: &DbRow) -> Result<CallflowTemplate, sqlx::Error> {
+    let fields = serde_json::from_str(row.try_get("fields_json")?);
+    Ok(CallflowTemplate {
+        id: row.try_get("id")?,
+        code: row.try_get("code")?,
+        name: row.try_get("name")?,
         fields: fields.map_err(|error| sqlx::Error::Decode(error.into()))?,
         by_name: row.try_get("by_name")?,
         changed_at: from_ms(row.try_get("changed_ms")?),
@@ -159,7 +232,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::contract::callflow::{CallflowFields, GuidanceMode, OfferedWhen, WhileWaiting};
+    use crate::contract::callflow::{GuidanceMode, OfferedWhen, WhileWaiting, own_of};
     use crate::contract::records::AccountFields;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
@@ -185,6 +258,7 @@ mod tests {
             second_wait_s: 5,
             announcement: Some("e".into()),
             announce_caller: true,
+            announce_place: true,
             guidance: GuidanceMode::Answer,
             closed_guidance: Some("a".into()),
             holiday_guidance: Some("b".into()),
@@ -195,6 +269,12 @@ mod tests {
             voice_message: OfferedWhen::Both,
             voice_guidance: Some("g".into()),
             voice_max_s: 60,
+            reach: OfferedWhen::Both,
+            reach_numbers: vec!["1001".into()],
+            reach_s: 6,
+            reach_accept: false,
+            refuse_withheld: true,
+            withheld_guidance: Some("h".into()),
         };
         let mut written = Vec::new();
         for code in ["A", "B"] {
@@ -202,6 +282,8 @@ mod tests {
             written.push(StoredCallflow {
                 account,
                 fields: fields.clone(),
+                template: None,
+                own: fields.as_object(),
                 by_name: "花".into(),
                 changed_at: at,
             });
@@ -212,6 +294,7 @@ mod tests {
             assert!(store.set_callflow(one, None).await.unwrap());
         }
         written[0].fields.wait_s = 32;
+        written[0].own = written[0].fields.as_object();
         assert!(store.set_callflow(&written[0], None).await.unwrap());
         assert!(store.accounts_version().await.unwrap() >= before + 3, "the daemon compiles again");
         // Another version than the one that was read is not overwritten.
@@ -234,6 +317,46 @@ mod tests {
             store.set_callflow(&nobody, None).await,
             Err(StoreError::Missing { what: "account" })
         ));
+    }
+
+    #[tokio::test]
+    async fn callflows_follow_their_template_but_where_they_differ() {
+        let (_held, store) = super::super::empty_store().await;
+        let at = |ms: i64| from_ms(1_760_000_400_000 + ms);
+        let template = |id: u128, wait_s: u32| CallflowTemplate {
+            id: RecordId(Uuid::from_u128(id)),
+            code: "usual".into(),
+            name: "標準".into(),
+            fields: CallflowFields { wait_s, lines: 3, ..CallflowFields::default() },
+            by_name: "花".into(),
+            changed_at: at(0),
+        };
+        let first = template(1, 20);
+        assert_eq!(store.set_callflow_template(&first).await.unwrap(), first);
+        let account = account(&store, "A").await;
+        let own = CallflowFields { priority: 4, ..first.fields.clone() };
+        let own = own_of(&first.fields.as_object(), &own.as_object());
+        let callflow = StoredCallflow {
+            account,
+            fields: CallflowFields { priority: 4, ..first.fields.clone() },
+            template: Some(first.id),
+            own,
+            by_name: "花".into(),
+            changed_at: at(1),
+        };
+        assert!(store.set_callflow(&callflow, None).await.unwrap());
+        assert_eq!(store.callflow(account).await.unwrap(), Some(callflow.clone()));
+        let before = store.accounts_version().await.unwrap();
+        let second = store.set_callflow_template(&template(2, 40)).await.unwrap();
+        assert_eq!((second.id, second.fields.wait_s), (first.id, 40), "it keeps its id");
+        assert!(store.accounts_version().await.unwrap() > before, "the daemon compiles again");
+        let found = store.callflows().await.unwrap().remove(0).fields;
+        assert_eq!((found.wait_s, found.lines, found.priority), (40, 3, 4));
+        assert_eq!(store.delete_callflow_template("usual").await.unwrap(), TemplateOutcome::InUse(1));
+        assert!(store.remove_callflow(account).await.unwrap());
+        assert_eq!(store.callflow_templates().await.unwrap(), [second]);
+        assert_eq!(store.delete_callflow_template("usual").await.unwrap(), TemplateOutcome::Deleted);
+        assert_eq!(store.delete_callflow_template("usual").await.unwrap(), TemplateOutcome::Missing);
     }
 
     #[tokio::test]

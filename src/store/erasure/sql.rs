@@ -54,6 +54,11 @@ impl Backend {
             .bind(to_ms(at))
             .execute(&mut *transaction)
             .await?;
+            sqlx::query("DELETE FROM caller_rules WHERE account_id = $1 AND key = $2")
+                .bind(row.try_get::<RecordId, _>("account_id")?)
+                .bind(&key)
+                .execute(&mut *transaction)
+                .await?;
             for writing in writings(&key, &original, plan) {
                 sqlx::query(
                     "INSERT INTO erasure_writings (writing, customer_id, account_id, asked_ms) VALUES ($1, $2, $3, $4)

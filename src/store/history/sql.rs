@@ -383,7 +383,7 @@ column_texts!(direction_as_str, parse_direction, Direction {
 });
 column_texts!(outcome_as_str, parse_outcome, Outcome {
     Answered = "answered", Abandoned = "abandoned", Overflowed = "overflowed", Closed = "closed",
-    Blocked = "blocked", Elsewhere = "elsewhere", Fax = "fax", Unknown = "unknown"; else Unknown
+    Blocked = "blocked", Refused = "refused", Elsewhere = "elsewhere", Fax = "fax", Unknown = "unknown"; else Unknown
 });
 column_texts!(presentation_as_str, parse_presentation, Presentation {
     Allowed = "allowed", Withheld = "withheld", Payphone = "payphone", Unavailable = "unavailable"; else Unavailable

@@ -1,8 +1,12 @@
-//! The SQL of messages.
+//! The SQL of messages; `filter.rs` has the conditions of a page, and the search by words.
+
+mod attention;
+mod filter;
 
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use self::filter::push_filter;
 use super::deliveries::{
     enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries, write_summary,
 };
@@ -13,14 +17,11 @@ use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageFile, MessageKind,
     MessageRevision, MessageState, MessageUpdate, NewMessage, Privacy, Urgency, message_number,
 };
-use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
 use crate::journal::entry::MessagePublication;
 use crate::route::{Answer, DispatchInput};
 use crate::store::error::refusal;
-use crate::store::messages::{
-    ChangeOutcome, MessageCursor, MessageFilter, SEARCH_CHARS_MAX, SEARCH_WORDS_MAX, WithdrawOutcome,
-};
+use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter, WithdrawOutcome};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// A person has confirmed.
@@ -45,8 +46,20 @@ impl Backend {
         after: Option<MessageCursor>,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
+        let matching = self.matching_messages(filter).await?;
+        if matching.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
         let mut query = QueryBuilder::<Db>::new(messages_where!(" AND m.deleted_ms IS NULL"));
         push_filter(&mut query, filter);
+        if let Some(matching) = matching {
+            query.push(" AND m.id IN (");
+            let mut ids = query.separated(", ");
+            for id in matching {
+                ids.push_bind(id);
+            }
+            query.push(")");
+        }
         if let Some(MessageCursor { created_ms, id }) = after {
             query
                 .push(" AND (m.created_ms, m.id) < (")
@@ -185,19 +198,6 @@ impl Backend {
         Ok(if is_withdrawn { WithdrawOutcome::Withdrawn(message) } else { WithdrawOutcome::TooLate(message) })
     }
 
-    pub(in crate::store) async fn unanswered_messages(&self) -> Result<Vec<(Urgency, u64)>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT urgency, count(*) FROM messages
-             WHERE route_state = 'unanswered' AND state = 'sent' AND deleted_ms IS NULL GROUP BY urgency",
-        )
-        .fetch_all(self.readers())
-        .await?;
-        let count = |(urgency, count): (String, i64)| {
-            (Urgency::parse(&urgency).unwrap_or_default(), u64::try_from(count).unwrap_or(0))
-        };
-        Ok(rows.into_iter().map(count).collect())
-    }
-
     pub(in crate::store) async fn message_revisions(
         &self,
         id: RecordId,
@@ -285,65 +285,6 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
 }
 
 /// Adds the conditions of `filter`.
-fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
-    let ids = [(" AND m.account_id = ", filter.account), (" AND m.contact_id = ", filter.contact)];
-    for (condition, id) in ids.into_iter().chain([(" AND m.taken_by = ", filter.taken_by)]) {
-        if let Some(id) = id {
-            query.push(condition).push_bind(id);
-        }
-    }
-    let words = [
-        (" AND m.state = ", filter.state.map(MessageState::as_str)),
-        (" AND m.kind = ", filter.kind.map(MessageKind::as_str)),
-        (" AND m.urgency = ", filter.urgency.map(Urgency::as_str)),
-        (" AND m.mark = ", filter.mark.map(Mark::as_str)),
-    ];
-    for (condition, word) in words {
-        if let Some(word) = word {
-            query.push(condition).push_bind(word);
-        }
-    }
-    // The conditions of the indexes of what is rare, which SQLite must find word for word.
-    if filter.kind.is_some_and(|kind| kind != MessageKind::Message) {
-        query.push(" AND m.kind <> 'message'");
-    }
-    if filter.urgency.is_some_and(|urgency| urgency != Urgency::Normal) {
-        query.push(" AND m.urgency <> 'normal'");
-    }
-    if let Some(call) = filter.call {
-        query.push(" AND m.call_id = ").push_bind(call);
-    }
-    if let Some(number) = &filter.number {
-        query.push(" AND m.number = ").push_bind(number.clone());
-    }
-    if let Some((is_held, at)) = filter.held {
-        query.push(if is_held { " AND m.hold_until_ms > " } else { " AND coalesce(m.hold_until_ms, 0) <= " });
-        query.push_bind(to_ms(at));
-    }
-    if let Some(caller) = &filter.caller {
-        query.push(" AND (m.caller_key = ").push_bind(caller.clone());
-        query.push(" OR m.from_key = ").push_bind(caller.clone()).push(")");
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND m.created_ms >= ").push_bind(to_ms(from));
-    }
-    if let Some(to) = filter.to {
-        query.push(" AND m.created_ms < ").push_bind(to_ms(to));
-    }
-    let text: String = filter.text.iter().flat_map(|text| text.chars()).take(SEARCH_CHARS_MAX).collect();
-    for word in text.split_whitespace().take(SEARCH_WORDS_MAX) {
-        query.push(" AND (instr(m.search, ").push_bind(fold(word)).push(") > 0");
-        if let Some(digits) = fold_number(word) {
-            query.push(" OR instr(m.search, ").push_bind(digits).push(") > 0");
-        }
-        query.push(" OR m.search IS NULL AND instr(m.text, ").push_bind(word.to_owned()).push(") > 0)");
-    }
-    if filter.caller.is_some() || !text.trim().is_empty() {
-        // That a message is found would say whose it is, and what was in it.
-        query.push(concat!(" AND NOT ", message_is_being_erased!()));
-    }
-}
-
 /// Adds a message with its number, its first content and its deliveries, in the caller's transaction; an id that exists stays as
 /// it is. The bool is true when the message is new.
 pub(super) async fn insert_message(
@@ -588,11 +529,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::contract::delivery::MessageDeliveryState;
     use crate::contract::records::AccountFields;
+    use crate::contract::records::search::fold;
     use crate::ids::{CallId, ChannelId};
     use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
+    use crate::store::messages::{ATTENTION_PERIOD, MessageCounts};
 
     const HANA: RecordId = RecordId(Uuid::from_u128(1001));
 
@@ -834,6 +778,60 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_search_finds_every_part_of_a_text_and_nothing_else() {
+        let (_held, store, account) = store().await;
+        let texts = [
+            "折り返しください（4711）",
+            "髙橋様より請求書の件",
+            "ﾀｶﾊｼ 03-1234-5678",
+            "Re: \"AND\" * OR (x)",
+            "高",
+            "同じ同じ同じ",
+        ];
+        for (n, text) in (1..).zip(texts) {
+            let new = NewMessage { content: content(text), ..message(n, account) };
+            store.create_message(&new, &pbx(), at(10)).await.unwrap();
+        }
+        // As an earlier version wrote it.
+        let plain = sqlx::query("UPDATE messages SET search = NULL WHERE id = $1");
+        plain.bind(RecordId(Uuid::from_u128(2))).execute(super::super::of(&store).writer()).await.unwrap();
+        let found = async |word: &str, account: Option<RecordId>| {
+            let filter = MessageFilter { text: Some(word.into()), account, ..MessageFilter::default() };
+            let page = store.messages(&filter, None, 99).await.unwrap();
+            assert_eq!(store.count_messages(&filter).await.unwrap(), page.len() as u64, "{word}");
+            page.into_iter().map(|message| message.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        for (n, text) in (1_u128..).zip(texts) {
+            let chars: Vec<char> = text.chars().collect();
+            for size in 1..=chars.len().min(5) {
+                for part in chars.windows(size) {
+                    let part: String = part.iter().collect();
+                    if part.split_whitespace().next().is_some_and(|word| !fold(word).is_empty()) {
+                        assert!(found(&part, None).await.contains(&n), "{part} of {text}");
+                        assert!(found(&part, Some(account)).await.contains(&n), "{part} of {text}");
+                    }
+                }
+            }
+        }
+        assert_eq!(found("タカハシ", None).await, [3]);
+        // A number is a number in a text of its own; within another text it is found as it is written.
+        assert_eq!(found("1234-56", None).await, [3]);
+        // The text of an earlier version is compared as it is written.
+        assert_eq!((found("髙橋", None).await, found("高橋", None).await), (vec![2], vec![]));
+        for nothing in ["折り返す", "4712", "髙橋様へ", "\"", "*x*"] {
+            let is_there = texts.iter().any(|text| text.contains(nothing));
+            assert_eq!(found(nothing, None).await.is_empty(), !is_there, "{nothing}");
+        }
+        assert_eq!(found("高", Some(RecordId(Uuid::from_u128(5)))).await, Vec::<u128>::new());
+        // What was corrected is not found any more, and what was deleted neither.
+        let corrected = change(content("納期の件"), 1);
+        store.change_message(RecordId(Uuid::from_u128(1)), &corrected, at(11)).await.unwrap();
+        assert_eq!((found("折り返し", None).await, found("納期", None).await), (vec![], vec![1]));
+        store.delete_message(RecordId(Uuid::from_u128(6))).await.unwrap();
+        assert_eq!(found("同じ", None).await, Vec::<u128>::new());
+    }
+
+    #[tokio::test]
     async fn a_message_is_withdrawn_only_while_nobody_can_have_it() {
         let (_held, store, account) = store().await;
         for n in 1..=3 {
@@ -911,6 +909,41 @@ mod tests {
         ] {
             assert_eq!(found(filter.clone()).await, wanted, "{filter:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_must_see_to_is_counted_and_found() {
+        let (_held, store, account) = store().await;
+        for n in 1..=6 {
+            create(&store, n, account).await;
+        }
+        let set = async |n: u128, columns: &'static str| {
+            let id = RecordId(Uuid::from_u128(n));
+            let sql = sqlx::AssertSqlSafe(format!("UPDATE messages SET {columns} WHERE id = $1"));
+            sqlx::query(sql).bind(id).execute(super::super::of(&store).writer()).await.unwrap();
+        };
+        set(1, "state = 'failed', delivery_state = 'failed'").await;
+        set(2, "delivery_state = 'none', delivery_reason = 'no_address'").await;
+        set(3, "delivery_state = 'none', delivery_reason = 'no_mail_server'").await;
+        set(4, "state = 'sent', delivery_state = 'sent', route_state = 'unanswered', mark = 'complaint'")
+            .await;
+        set(5, "state = 'failed', delivery_state = 'failed', kind = 'test'").await;
+        set(6, "delivery_state = 'none', delivery_reason = 'no_address', hold_until_ms = 90000").await;
+        let counts = async |now| store.messages_to_see_to(at(now)).await.unwrap();
+        let one = MessageCounts { failed: 1, unrouted: 1, unanswered: 1, complaints: 1 };
+        assert_eq!(counts(50).await, one, "the held one is not counted");
+        assert_eq!(counts(90).await, MessageCounts { unrouted: 2, ..one }, "its time has come");
+        let late = ATTENTION_PERIOD.as_secs() + 50;
+        assert_eq!(counts(late).await, MessageCounts::default(), "nobody is alarmed for ever");
+        let found = async |filter: MessageFilter| {
+            let page = store.messages(&filter, None, 9).await.unwrap();
+            page.iter().map(|m| m.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        let failed =
+            MessageFilter { delivery: Some(MessageDeliveryState::Failed), ..MessageFilter::default() };
+        assert_eq!(found(failed).await, [5, 1]);
+        let unanswered = MessageFilter { is_unanswered: true, ..MessageFilter::default() };
+        assert_eq!(found(unanswered).await, [4]);
     }
 
     #[tokio::test]

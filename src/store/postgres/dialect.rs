@@ -143,6 +143,10 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
             "ANALYZE calls",
             "ANALYZE call_operators",
         ]),
+        "message_texts" => Step::Statements(&[
+            "CREATE INDEX message_texts ON messages USING gin (search_words(coalesce(search, text)))",
+            "ANALYZE messages",
+        ]),
         _ => return None,
     })
 }
@@ -156,6 +160,21 @@ pub(super) const FILL_CALL_OPERATORS: &[&str] =
 
 /// The text index of this dialect is one statement.
 pub(super) const FILL_CUSTOMER_TEXTS: &[&str] = &[];
+
+/// The text index of this dialect is one statement.
+pub(super) const FILL_MESSAGE_TEXTS: &[&str] = &[];
+
+/// Up to $5 messages that may contain a text. $1 the account; the words of the text: $2 folded, $3 its digits, $4 as it was
+/// written.
+pub(super) const MATCHING_MESSAGES: &str = "SELECT id FROM ((SELECT m.id FROM messages AS m
+        WHERE search_words(coalesce(m.search, m.text)) @> string_to_array($2, E'\n')
+            AND ($1 IS NULL OR m.account_id = $1) LIMIT $5)
+    UNION (SELECT m.id FROM messages AS m
+        WHERE search_words(coalesce(m.search, m.text)) @> string_to_array($3, E'\n')
+            AND ($1 IS NULL OR m.account_id = $1) LIMIT $5)
+    UNION (SELECT m.id FROM messages AS m
+        WHERE search_words(coalesce(m.search, m.text)) @> string_to_array($4, E'\n')
+            AND ($1 IS NULL OR m.account_id = $1) LIMIT $5)) AS matching LIMIT $5";
 
 /// The words of the text index that a folded text contains, a line each.
 pub(super) fn text_words(_account: Option<RecordId>, text: &str) -> String {

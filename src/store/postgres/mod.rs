@@ -31,6 +31,8 @@ mod billing;
 mod call_reports;
 #[path = "../callbacks/sql.rs"]
 mod callbacks;
+#[path = "../caller_rules/sql.rs"]
+mod caller_rules;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
@@ -97,6 +99,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../sounds/sql.rs"]
+mod sounds;
 #[path = "../stats/input/sql.rs"]
 mod stat_input;
 #[path = "../stats/marks/sql.rs"]

@@ -135,6 +135,7 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
                 ON call_operators (direction, offered_ms, call_id) WHERE who = '-' AND outcome = 'answered'"])
         }
         "customer_texts" => Step::CustomerTexts,
+        "message_texts" => Step::MessageTexts,
         _ => return None,
     })
 }
@@ -165,7 +166,22 @@ pub(super) const FILL_CUSTOMER_TEXTS: &[&str] = &[
         AND NOT EXISTS (SELECT 1 FROM customer_texts_docsize WHERE id = number)",
 ];
 
-/// The text of a question for the words of the index `customer_texts`: those of `text`, which is folded, and the account's.
+/// $1 the id after which, $2 the id up to which messages get their words.
+pub(super) const FILL_MESSAGE_TEXTS: &[&str] = &[
+    "INSERT OR IGNORE INTO message_rows (message_id)
+        SELECT id FROM messages WHERE id > $1 AND id <= $2 ORDER BY id",
+    "INSERT INTO message_texts (rowid, words)
+        SELECT number, words FROM message_words WHERE message_id > $1 AND message_id <= $2
+        AND NOT EXISTS (SELECT 1 FROM message_texts_docsize WHERE id = number)",
+];
+
+/// Up to $5 messages that may contain a text. $1 the account; the words of the text: $2 folded, $3 its digits, $4 as it was
+/// written.
+pub(super) const MATCHING_MESSAGES: &str = "SELECT r.message_id FROM message_texts AS t CROSS JOIN message_rows AS r
+    WHERE t.message_texts MATCH $2 || coalesce(' OR ' || $3, '') || coalesce(' OR ' || $4, '') AND r.number = t.rowid
+        AND ($1 IS NULL OR TRUE) LIMIT $5";
+
+/// The text of a question for the words of a text index: those of `text`, which is folded, and the account's.
 pub(super) fn text_words(account: Option<RecordId>, text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let quoted = |word: &[char]| format!("\"{}\"", word.iter().collect::<String>().replace('"', "\"\""));

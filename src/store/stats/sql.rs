@@ -6,11 +6,13 @@ use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::script::Script;
-use super::stat_input::{contacts_of, give_segments, read_history, wrap_ups_of};
+use super::stat_input::{contacts_of, give_segments, read_care, read_history, wrap_ups_of};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::history::FinishedCall;
 use crate::ids::{CallId, PbxId, RecordId};
-use crate::stats::{BIN_MS, BinInput, BinStats, Counters, REPEAT_WINDOW_MS, RULES_VERSION, context_of};
+use crate::stats::{
+    BIN_MS, BinInput, BinStats, CALLER_MARKS_VERSION, Counters, REPEAT_WINDOW_MS, RULES_VERSION, context_of,
+};
 use crate::store::stats::{
     BinDifference, BinKey, Built, MARKS_PER_BIN_MAX, StatsCheck, StatsOf, StatsRow, StatsState, StoredBin,
 };
@@ -150,7 +152,7 @@ impl Backend {
         let mut stats = BinStats::of(&input);
         let is_gone = stats.calls < before.stats.calls && self.is_oldest(bin).await?;
         let is_kept = before.is_built && (bin.bin_ms < kept_before || is_gone);
-        if stats.callers < before.stats.callers && before.rules == RULES_VERSION {
+        if stats.callers < before.stats.callers && before.rules >= CALLER_MARKS_VERSION {
             stats.keep_marks(&before.stats);
             stats.callers = before.stats.callers;
         }
@@ -239,6 +241,7 @@ impl Backend {
         }
         query.push(")");
         let wrap_ups = wrap_ups_of(&query.build().fetch_all(self.readers()).await?)?;
+        let care = read_care(&mut *self.readers().acquire().await?, &calls).await?;
         let mut contacts = Vec::new();
         for call in calls.iter().filter(|_| with_marks) {
             let (Some(account), Some(caller)) = (call.account, &call.caller) else { continue };
@@ -256,7 +259,7 @@ impl Backend {
             .await?;
             contacts.extend(contacts_of(&rows)?);
         }
-        Ok(BinInput { calls, wrap_ups, contacts, messages: Vec::new() })
+        Ok(BinInput { calls, wrap_ups, care, contacts, messages: Vec::new() })
     }
 
     pub(in crate::store) async fn stats_state(
@@ -797,7 +800,11 @@ mod tests {
         build(&store).await;
         let before = dump(&store).await;
         assert_eq!((total(&store).await.repeat, total(&store).await.recovered), (3, 2));
-        // The callers go first: marks that need them stay.
+        // The callers go first: marks that need them stay, also those that an earlier version of the rules counted alike.
+        sqlx::query("UPDATE stat_bins SET rules = 1")
+            .execute(super::super::of(&store).writer())
+            .await
+            .unwrap();
         store.purge(PurgeTarget::Callers, from_ms(BEGIN + 90_000), 100).await.unwrap();
         store.mark_stats(from_ms(ALWAYS.0), from_ms(ALWAYS.1)).await.unwrap();
         build(&store).await;

@@ -31,6 +31,8 @@ pub(super) enum Step {
     CallOperators,
     /// The words of customers in the text index, in the order of their ids.
     CustomerTexts,
+    /// The words of messages in theirs.
+    MessageTexts,
 }
 
 /// Says in the log how a step comes on.

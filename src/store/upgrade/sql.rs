@@ -2,7 +2,9 @@
 
 use sqlx::Row;
 
-use super::dialect::{END_IMPORT, FILL_CALL_OPERATORS, FILL_CUSTOMER_TEXTS, upgrade_step};
+use super::dialect::{
+    END_IMPORT, FILL_CALL_OPERATORS, FILL_CUSTOMER_TEXTS, FILL_MESSAGE_TEXTS, upgrade_step,
+};
 use super::{Backend, DbConnection};
 use crate::ids::RecordId;
 use crate::store::StoreError;
@@ -46,7 +48,12 @@ impl Backend {
                     None
                 }
                 Some(Step::CallOperators) => fill_call_operators(&mut transaction, reached).await?,
-                Some(Step::CustomerTexts) => fill_customer_texts(&mut transaction, reached, is_first).await?,
+                Some(Step::CustomerTexts) => {
+                    fill_texts(&mut transaction, &CUSTOMER_TEXTS, reached, is_first).await?
+                }
+                Some(Step::MessageTexts) => {
+                    fill_texts(&mut transaction, &MESSAGE_TEXTS, reached, is_first).await?
+                }
                 // A migration of this version wrote the name.
                 None => None,
             };
@@ -111,30 +118,46 @@ async fn fill_call_operators(
     Ok(Some(Chunk { reached: last.to_string(), rows: u64::try_from(rows).unwrap_or(0), left }))
 }
 
-/// The words of the customers after the id `reached`; `None` when there are none.
-async fn fill_customer_texts(
+/// The records of a text index. $1 the id after which.
+struct TextRecords {
+    /// The next ids, up to $2 of them.
+    next: &'static str,
+    /// How many there are.
+    count: &'static str,
+    /// Writes the words of those up to the id $2.
+    fill: &'static [&'static str],
+}
+
+const CUSTOMER_TEXTS: TextRecords = TextRecords {
+    next: "SELECT id FROM customers WHERE id > $1 ORDER BY id LIMIT $2",
+    count: "SELECT count(*) FROM customers WHERE id > $1",
+    fill: FILL_CUSTOMER_TEXTS,
+};
+
+const MESSAGE_TEXTS: TextRecords = TextRecords {
+    next: "SELECT id FROM messages WHERE id > $1 ORDER BY id LIMIT $2",
+    count: "SELECT count(*) FROM messages WHERE id > $1",
+    fill: FILL_MESSAGE_TEXTS,
+};
+
+/// The words of the records after the id `reached`; `None` when there are none.
+async fn fill_texts(
     db: &mut DbConnection,
+    of: &TextRecords,
     reached: Option<String>,
     is_first: bool,
 ) -> Result<Option<Chunk>, StoreError> {
     let after =
         reached.and_then(|text| text.parse().ok()).map(RecordId).unwrap_or(RecordId(uuid::Uuid::nil()));
     let ids: Vec<RecordId> =
-        sqlx::query_scalar("SELECT id FROM customers WHERE id > $1 ORDER BY id LIMIT $2")
-            .bind(after)
-            .bind(i64::from(CHUNK_ROWS))
-            .fetch_all(&mut *db)
-            .await?;
+        sqlx::query_scalar(of.next).bind(after).bind(i64::from(CHUNK_ROWS)).fetch_all(&mut *db).await?;
     let Some(last) = ids.last() else { return Ok(None) };
-    for sql in FILL_CUSTOMER_TEXTS {
+    for sql in of.fill {
         sqlx::query(*sql).bind(after).bind(*last).execute(&mut *db).await?;
     }
     let mut left = None;
     if is_first {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM customers WHERE id > $1")
-            .bind(*last)
-            .fetch_one(&mut *db)
-            .await?;
+        let count: i64 = sqlx::query_scalar(of.count).bind(*last).fetch_one(&mut *db).await?;
         left = u64::try_from(count).ok();
     }
     Ok(Some(Chunk { reached: last.to_string(), rows: ids.len() as u64, left }))

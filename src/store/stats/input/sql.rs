@@ -2,15 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
 use super::history::{call_of, parse_outcome, segment_of};
-use super::{DbConnection, DbRow};
+use super::{Db, DbConnection, DbRow};
 use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::message::{MessageKind, MessageState};
 use crate::ids::CallId;
-use crate::stats::{BIN_MS, BinInput, CallerContact, WrapUpTime};
+use crate::stats::{BIN_MS, BinInput, CallerContact, Care, LeftMessage, WrapUpTime};
 use crate::store::stats::BinKey;
 use crate::store::{StoreError, to_ms};
+
+/// Most calls whose messages one statement reads.
+const CALLS_OF_MESSAGES_MAX: usize = 500;
 
 /// All that the history has of a bin.
 pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<BinInput, StoreError> {
@@ -66,8 +70,41 @@ pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<
         Ok((row.try_get("account_id")?, u64::try_from(messages).unwrap_or(0)))
     };
     let messages = messages.iter().map(count).collect::<Result<_, sqlx::Error>>()?;
+    let care = read_care(db, &calls).await?;
     let contacts = read_contacts(db, bin, &calls).await?;
-    Ok(BinInput { calls, wrap_ups, contacts, messages })
+    Ok(BinInput { calls, wrap_ups, care, contacts, messages })
+}
+
+/// What became of what the callers of these calls left. Few callers leave something, so their messages are looked up.
+pub(super) async fn read_care(
+    db: &mut DbConnection,
+    calls: &[FinishedCall],
+) -> Result<HashMap<CallId, Care>, StoreError> {
+    let left: Vec<&FinishedCall> = calls.iter().filter(|call| call.left_behind.is_some()).collect();
+    let mut care: HashMap<CallId, Care> = HashMap::new();
+    for calls in left.chunks(CALLS_OF_MESSAGES_MAX) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT m.call_id, m.kind, m.state, m.sent_ms, m.acknowledged_ms FROM messages AS m
+             WHERE m.deleted_ms IS NULL AND m.kind IN ('voice', 'callback') AND m.call_id IN (",
+        );
+        let mut ids = query.separated(", ");
+        for call in calls {
+            ids.push_bind(call.id);
+        }
+        query.push(")");
+        for row in &query.build().fetch_all(&mut *db).await? {
+            let id: CallId = row.try_get("call_id")?;
+            let Some(call) = calls.iter().find(|call| call.id == id) else { continue };
+            let message = LeftMessage {
+                kind: MessageKind::parse(row.try_get("kind")?).unwrap_or_default(),
+                state: MessageState::parse(row.try_get("state")?).unwrap_or(MessageState::Open),
+                sent_ms: row.try_get("sent_ms")?,
+                acknowledged_ms: row.try_get("acknowledged_ms")?,
+            };
+            care.entry(id).or_default().add(&message, to_ms(call.ended_at));
+        }
+    }
+    Ok(care)
 }
 
 /// The calls of the bin's known callers to the same accounts, in and around the bin, at every PBX: looked up for each call of
