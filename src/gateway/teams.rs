@@ -17,7 +17,7 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::ids::RecordId;
 use crate::people::role::{Permission, Role};
-use crate::people::roster::person_text;
+use crate::people::roster::{Person, person_text};
 
 /// A person of a team.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +39,7 @@ pub(crate) struct TeamView {
     id: RecordId,
     /// Its name.
     name: String,
-    /// Its people, those who were revoked left out.
+    /// Its people by name, those who were revoked left out.
     members: Vec<TeamMember>,
 }
 
@@ -111,9 +111,11 @@ async fn teams(state: &AppState) -> Result<Vec<TeamView>, Problem> {
     let teams = state.app.store.teams().await?;
     let members = |id: RecordId| {
         let people = roster.everybody().filter(|person| person.team == Some(id));
-        people
-            .map(|person| TeamMember { id: person.id, name: person.name.clone(), role: person.role })
-            .collect()
+        let member =
+            |person: &Arc<Person>| TeamMember { id: person.id, name: person.name.clone(), role: person.role };
+        let mut members: Vec<TeamMember> = people.map(member).collect();
+        members.sort_unstable_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        members
     };
     Ok(teams
         .into_iter()

@@ -105,6 +105,8 @@ async fn accounts(admin: &Person, service: &Service) -> String {
 
     types_into(admin, "#field-notes", "本日は社長が不在").await;
     enters(admin, "[data-save]").await;
+    // The creation could be undone as well; the change stands before it.
+    admin.tab.until("both", "document.querySelectorAll('[data-undo]').length === 2").await;
     enters(admin, "[data-undo]").await;
     says(admin, "元に戻しました").await;
     let path = format!("/v1/accounts/{id}");

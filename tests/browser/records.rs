@@ -233,7 +233,8 @@ async fn files(admin: &Person, service: &Service, account: &str) {
     let failed = "document.querySelector('[data-job=failed] [data-errors]')?.innerText";
     admin.tab.until("the bad lines", &format!("{failed}?.includes('name')")).await;
     admin.looks("admin-import").await;
-    assert_eq!(show(service, "/v1/customers").await["items"], json!([]));
+    let of_account = format!("/v1/customers?account={account}");
+    assert_eq!(show(service, &of_account).await["items"], json!([]), "nothing was changed");
     let mut file = String::from("account,code,name,numbers\n");
     for n in 0..3_000 {
         writeln!(file, "K001,C{n},田中{n},0901111{n:04}").unwrap();
