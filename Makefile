@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures callflow-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails 
 
 mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox
 	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --test mail -- figures:: --nocapture
+
+fax-figures: ## sends faxes of one and two pages, and prints how long after the hang-up each is mailed
+	@TORITSUGI_SOAK=2 tests/all.sh --test e2e -- fax::the_page_that_is_sent --nocapture
 
 callflow-figures: ## prints what a callflow adds to a call, and how fast changes, TORITSUGI_FLOW_ACCOUNTS (5000) accounts and crowds are treated
 	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \

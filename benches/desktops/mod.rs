@@ -74,7 +74,8 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         queue_faults: toritsugi::operators::SharedQueueFaults::default(),
         following: toritsugi::pbx_link::Following::default(),
         plan_status: toritsugi::callflow::SharedPlanStatus::default(),
-        dispositions: Vec::new(),
+        words: toritsugi::operators::SharedWords::default(),
+        setup: Arc::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     }

@@ -201,6 +201,7 @@ async fn all(config: &Config, global: &Global) -> Vec<Finding> {
     findings.extend(fax::directory(config));
     findings.extend(voice::directory(config));
     findings.extend(voice::sounds(config));
+    findings.extend(callflow::check(config).await);
     findings.extend(scripts::check(config).await);
     findings.extend(safety::check(config).await);
     findings.extend(pbx::check(config, seed).await);

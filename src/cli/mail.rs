@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::client::ClientArgs;
+use super::client::{Client, ClientArgs};
+use super::named;
 use super::output::{Output, Table, plain, print, print_json};
 
 const BOUNCES_PATH: &str = "/v1/mail/bounces";
@@ -39,13 +40,17 @@ enum MailCommand {
     Templates(Templates),
     /// Write a template of an account's mails from a file; one that cannot work is refused with the line.
     SetTemplate(SetTemplate),
+    /// List what a template of an account's mails was, the newest first; or show one version.
+    TemplateVersions(TemplateVersions),
+    /// Use an earlier version of a template again.
+    RestoreTemplate(RestoreTemplate),
     /// Let an account use the built-in template again.
     ResetTemplate(ResetTemplate),
 }
 
 #[derive(Debug, Args)]
 struct Templates {
-    /// The account: its id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
     #[command(flatten)]
@@ -56,25 +61,60 @@ struct Templates {
 
 #[derive(Debug, Args)]
 struct SetTemplate {
-    /// The account: its id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text or html.
+    /// Which: subject, text, html, digest_subject or digest_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// The file with the template.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Only try it: nothing is written.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct TemplateVersions {
+    /// The account: its code, its name or the beginning of its id.
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Which: subject, text, html, digest_subject or digest_text.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Print the text of this version.
+    #[arg(value_name = "VERSION")]
+    version: Option<u64>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct RestoreTemplate {
+    /// The account: its code, its name or the beginning of its id.
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Which: subject, text, html, digest_subject or digest_text.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The version, from `toritsugi mail template-versions`.
+    #[arg(value_name = "VERSION")]
+    version: u64,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 #[derive(Debug, Args)]
 struct ResetTemplate {
-    /// The account: its id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text or html.
+    /// Which: subject, text, html, digest_subject or digest_text.
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]
@@ -144,6 +184,24 @@ struct TemplateLine {
     body: String,
     is_own: bool,
     preview: String,
+    #[serde(default)]
+    replaced: Vec<ReplacedCharacter>,
+}
+
+/// A character that systems without UTF-8 do not have.
+#[derive(Debug, Deserialize)]
+struct ReplacedCharacter {
+    character: String,
+    by: String,
+}
+
+/// The printed fields of a version of a template.
+#[derive(Debug, Deserialize)]
+struct VersionLine {
+    version: u64,
+    at: String,
+    by_name: String,
+    body: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,11 +260,11 @@ impl Mail {
             }
             MailCommand::Templates(command) => command.run(global).await?,
             MailCommand::SetTemplate(command) => command.run(global).await?,
+            MailCommand::TemplateVersions(command) => command.run(global).await?,
+            MailCommand::RestoreTemplate(command) => command.run(global).await?,
             MailCommand::ResetTemplate(ResetTemplate { account, name, client }) => {
-                client
-                    .client(global)?
-                    .delete(&format!("/v1/accounts/{account}/mail-templates/{name}"))
-                    .await?;
+                let client = client.client(global)?;
+                client.delete(&path(&client, &account, &name).await?).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -216,7 +274,7 @@ impl Mail {
 impl Templates {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = self.client.client(global)?;
-        let path = format!("/v1/accounts/{}/mail-templates", self.account);
+        let path = format!("/v1/accounts/{}/mail-templates", named::account(&client, &self.account).await?);
         if self.output.json {
             print_json(&client.get::<Value>(&path, &[]).await?)?;
             return Ok(());
@@ -236,14 +294,75 @@ impl SetTemplate {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let body = std::fs::read_to_string(&self.file)
             .with_context(|| format!("cannot read {}", self.file.display()))?;
-        let path = format!("/v1/accounts/{}/mail-templates/{}", self.account, self.name);
         let client = self.client.client(global)?;
-        let written: TemplateLine = client.put(&path, &json!({ "body": body })).await?;
-        for line in written.preview.lines() {
-            print(&format!("{}\n", plain(line)))?;
+        let path = path(&client, &self.account, &self.name).await?;
+        let body = json!({ "body": body, "dry_run": self.dry_run });
+        let written: TemplateLine = client.put(&path, &body).await?;
+        print(&shown(&written))?;
+        Ok(())
+    }
+}
+
+impl TemplateVersions {
+    async fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let path = format!("{}/versions", path(&client, &self.account, &self.name).await?);
+        if self.output.json {
+            print_json(&client.get::<Value>(&path, &[]).await?)?;
+            return Ok(());
+        }
+        let items = client.get::<Items<VersionLine>>(&path, &[]).await?.items;
+        match self.version {
+            Some(version) => print(&body_of(&items, version)?)?,
+            None => print(&versions(&items))?,
         }
         Ok(())
     }
+}
+
+impl RestoreTemplate {
+    async fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let path = path(&client, &self.account, &self.name).await?;
+        let known: Items<VersionLine> = client.get(&format!("{path}/versions"), &[]).await?;
+        let body = body_of(&known.items, self.version)?;
+        let written: TemplateLine = client.put(&path, &json!({ "body": body })).await?;
+        print(&shown(&written))?;
+        Ok(())
+    }
+}
+
+/// The path of a template.
+async fn path(client: &Client, account: &str, name: &str) -> anyhow::Result<String> {
+    Ok(format!("/v1/accounts/{}/mail-templates/{name}", named::account(client, account).await?))
+}
+
+/// What a template writes, and the characters that some systems do not have.
+fn shown(template: &TemplateLine) -> String {
+    let mut text: String = template.preview.lines().map(|line| format!("{}\n", plain(line))).collect();
+    if !template.replaced.is_empty() {
+        let replaced = template.replaced.iter().map(|one| format!("{}→{}", one.character, one.by));
+        let replaced = replaced.collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("\nrecipients with charset iso-2022-jp get: {replaced}\n"));
+    }
+    text
+}
+
+fn body_of(items: &[VersionLine], version: u64) -> anyhow::Result<String> {
+    let known = items.iter().find(|one| one.version == version);
+    let known = known.with_context(|| format!("there is no version {version}"))?;
+    known.body.clone().with_context(|| {
+        format!("in version {version} the built-in template was used again: `toritsugi mail reset-template`")
+    })
+}
+
+fn versions(items: &[VersionLine]) -> String {
+    let mut table = Table::new(["VERSION", "WRITTEN", "BY", "TEXT"]);
+    for one in items {
+        let lines = one.body.as_ref().map(|body| format!("{} lines", body.lines().count()));
+        table.row([&one.version.to_string(), &one.at, &one.by_name, lines.as_deref().unwrap_or("built in")]);
+    }
+    table.render()
 }
 
 fn bounces(lines: &[BounceLine]) -> String {
@@ -286,5 +405,23 @@ CAME                      REPORT  CLASS  RECIPIENT     DELIVERY  WORDS
 2026-11-29T05:00:00.000Z  failed  gone   a@example.jp  -         no such user
 ";
         assert_eq!(bounces(&lines.items), expected);
+    }
+
+    #[test]
+    fn versions_of_a_template_are_a_table_and_each_text_can_be_had() {
+        let known: Items<VersionLine> = serde_json::from_str(
+            r#"{"items":[{"version":2,"at":"2026-11-29T05:00:00.000Z","by_name":"花"},
+                {"version":1,"at":"2026-11-29T04:00:00.000Z","by_name":"葉","body":"a\nb\n"}]}"#,
+        )
+        .unwrap();
+        let expected = "\
+VERSION  WRITTEN                   BY  TEXT
+2        2026-11-29T05:00:00.000Z  花  built in
+1        2026-11-29T04:00:00.000Z  葉  2 lines
+";
+        assert_eq!(versions(&known.items), expected);
+        assert_eq!(body_of(&known.items, 1).unwrap(), "a\nb\n");
+        assert!(body_of(&known.items, 2).unwrap_err().to_string().contains("reset-template"));
+        assert!(body_of(&known.items, 9).unwrap_err().to_string().contains("no version 9"));
     }
 }

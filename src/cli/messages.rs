@@ -60,6 +60,12 @@ struct Filter {
     /// Only messages in this state: open, sent, failed or acknowledged.
     #[arg(long)]
     state: Option<String>,
+    /// Only messages whose delivery is in this state: none, held, queued, sent, delivered or failed.
+    #[arg(long, value_name = "STATE")]
+    delivery: Option<String>,
+    /// Only messages that were sent and that nobody confirmed until their route was over.
+    #[arg(long)]
+    unanswered: bool,
     /// Only messages of this urgency: low, normal or urgent.
     #[arg(long)]
     urgency: Option<String>,
@@ -209,6 +215,8 @@ impl Filter {
         let texts = [
             ("account", account),
             ("state", self.state),
+            ("delivery", self.delivery),
+            ("unanswered", self.unanswered.then(|| "true".to_owned())),
             ("urgency", self.urgency),
             ("mark", self.mark),
             ("q", self.q),

@@ -86,6 +86,7 @@ impl Config {
             self.messages.reasons.clone(),
         );
         letter.from_name = Line::new(self.mail.from_name());
+        letter.dispositions = self.operators.dispositions.clone();
         Ok(Settings {
             rules,
             chatwork,

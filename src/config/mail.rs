@@ -129,6 +129,7 @@ impl Config {
                 time_zone: self.directory.time_zone.clone(),
                 plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
                 reasons: self.messages.reasons.clone(),
+                dispositions: self.operators.dispositions.clone(),
             },
             bounce_address,
             return_path: None,

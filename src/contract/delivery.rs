@@ -237,11 +237,21 @@ pub struct MessageDelivery {
     /// How far the route is that the account or the installation has for the message; absent: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteProgress>,
+    /// Who gets it and when as long as nobody confirms, in one Japanese sentence; only in the answer that saved the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 impl Default for MessageDelivery {
     fn default() -> Self {
-        Self { state: MessageDeliveryState::None, reason: None, next_at: None, last_error: None, route: None }
+        Self {
+            state: MessageDeliveryState::None,
+            reason: None,
+            next_at: None,
+            last_error: None,
+            route: None,
+            plan: None,
+        }
     }
 }
 

@@ -151,6 +151,8 @@ event_kinds! {
     MailServer = "mail.server",
     /// A mail came back, and nothing says about which of ours.
     BounceUnmatched = "bounce.unmatched",
+    /// A recipient's system refused a mail as spam, or by its rules: it is the service's reputation.
+    BouncePolicy = "bounce.policy",
     /// Routes, a script or a template were published.
     DocumentPublished = "document.published",
     /// An account's notices changed; the event has those that are not over.

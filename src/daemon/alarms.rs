@@ -5,6 +5,7 @@
 //! |---|---|
 //! | who waits, who is ready | each [`INTERVAL`], from the same snapshot as the wallboard |
 //! | figures of today, the room of a contract | each [`FIGURES_INTERVAL`], from the same counters as `/v1/stats` |
+//! | messages that did not reach their accounts | each [`FIGURES_INTERVAL`], from the store, if a rule looks at them |
 //!
 //! Invariant: only the leader of a PBX looks, and publishes what it raised. An alarm is in the store before it is published, so
 //! that a daemon that dies in between loses no event.
@@ -29,7 +30,8 @@ use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::publish;
 use crate::stats::{
-    AlarmChange, AlarmClock, AlarmInput, AlarmRule, BIN_MS, Contract, Counters, Period, start_of_bin,
+    AlarmChange, AlarmClock, AlarmInput, AlarmMetric, AlarmRule, BIN_MS, Contract, Counters, Period,
+    start_of_bin,
 };
 use crate::store::alarms::{StoredAlarm, StoredAlarmRule};
 use crate::store::service_mails::NewServiceMail;
@@ -55,6 +57,7 @@ struct Figures {
     today: Counters,
     lately: Counters,
     contract: Option<(Contract, Counters)>,
+    undelivered: Option<u64>,
 }
 
 /// What is remembered between two looks.
@@ -133,6 +136,7 @@ impl AlarmWatch {
             today: &figures.today,
             lately: &figures.lately,
             contract: figures.contract.as_ref().map(|(contract, counters)| (contract, counters)),
+            undelivered: figures.undelivered,
         });
         let mails = |words: &str| self.mails(rule, words, value, now);
         match clock.step(rule, alarm.is_some(), rule.is_beyond(value), now_ms) {
@@ -194,6 +198,12 @@ impl AlarmWatch {
             if let Entry::Vacant(place) = figures.entry(rule.account) {
                 place.insert(self.figures_of(rule.account, now).await?);
             }
+        }
+        if rules.iter().any(|StoredAlarmRule { rule, .. }| rule.metric == AlarmMetric::Undelivered)
+            && let Some(of_all) = figures.get_mut(&None)
+        {
+            let counts = self.store.messages_to_see_to(now).await?;
+            of_all.undelivered = Some(counts.failed + counts.unrouted + counts.unanswered);
         }
         Ok(figures)
     }

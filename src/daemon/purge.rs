@@ -58,6 +58,7 @@ pub(super) fn plan(retention: &RetentionConfig) -> Vec<(PurgeTarget, Option<Dura
         (PurgeTarget::FaxSenders, retention.anonymise),
         (PurgeTarget::Faxes, retention.faxes),
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
+        (PurgeTarget::PendingFiles, Some(DRAFT_TTL)),
         (PurgeTarget::Notices, Some(NOTICE_TTL)),
         (PurgeTarget::Callbacks, Some(CALLBACK_TTL)),
         (PurgeTarget::Deliveries, retention.deliveries),

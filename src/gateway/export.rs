@@ -22,6 +22,7 @@ use super::messages::filter_of;
 use super::problem::{Problem, ProblemBody};
 use super::query::MessageQuery;
 use super::state::AppState;
+use crate::contract::delivery::MessageDeliveryState;
 use crate::contract::message::{Mark, Message, MessageKind, MessageState, Urgency};
 use crate::ids::RecordId;
 use crate::messages::csv::{Encoding, RowContext, cells, prologue, row};
@@ -41,6 +42,11 @@ pub(crate) struct ExportQuery {
     account: Option<String>,
     /// In this state.
     state: Option<MessageState>,
+    /// Whose delivery is in this state.
+    delivery: Option<MessageDeliveryState>,
+    /// `true`: sent, and their route was over before anybody confirmed.
+    #[serde(default)]
+    unanswered: bool,
     /// Of this kind.
     kind: Option<MessageKind>,
     /// Of this urgency.
@@ -117,6 +123,8 @@ impl From<ExportQuery> for MessageQuery {
         let ExportQuery {
             account,
             state,
+            delivery,
+            unanswered,
             kind,
             urgency,
             mark,
@@ -131,6 +139,8 @@ impl From<ExportQuery> for MessageQuery {
         Self {
             account,
             state,
+            delivery,
+            unanswered,
             kind,
             urgency,
             mark,
@@ -152,7 +162,7 @@ impl From<ExportQuery> for MessageQuery {
 /// The filter, for the audit trail: without the text, which may be of a caller.
 fn named(filter: &MessageFilter) -> serde_json::Value {
     json!({
-        "account": filter.account, "state": filter.state, "kind": filter.kind, "urgency": filter.urgency,
+        "account": filter.account, "state": filter.state, "delivery": filter.delivery, "unanswered": filter.is_unanswered, "kind": filter.kind, "urgency": filter.urgency,
         "mark": filter.mark, "contact": filter.contact, "taken_by": filter.taken_by, "held": filter.held.map(|(is_held, _)| is_held), "by_text": filter.text.is_some(),
         "from": filter.from.map(crate::contract::time::time), "to": filter.to.map(crate::contract::time::time),
     })

@@ -1,4 +1,4 @@
-//! The templates of an account's mails: read, write, preview, reset.
+//! The templates of an account's mails: read, try, write, reset, and what they were.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, record_id};
+use super::message_routes::Replaced;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::records::Language;
@@ -19,7 +20,7 @@ use crate::ids::RecordId;
 use crate::messages::letter::{LetterSettings, TemplateName, check_template};
 use crate::people::role::Permission;
 use crate::store::StoreError;
-use crate::store::mail_templates::OwnTemplate;
+use crate::store::mail_templates::{OwnTemplate, TemplateVersion};
 
 /// A template of an account's mails.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,6 +37,18 @@ pub(crate) struct Template {
     by_name: Option<String>,
     /// What it writes for a message that was made up.
     preview: String,
+    /// What it writes for each of the messages with which it is tried; the first one is `preview`.
+    samples: Vec<String>,
+    /// Characters of `body` that systems without UTF-8 (ISO-2022-JP) do not have, and what they get; at most 20.
+    replaced: Vec<Replaced>,
+}
+
+/// What a template of an account's mails was.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MailTemplateVersions)]
+pub(crate) struct VersionList {
+    /// The newest first; at most 100.
+    items: Vec<TemplateVersion>,
 }
 
 /// The templates of an account's mails.
@@ -53,6 +66,9 @@ pub(crate) struct TemplateList {
 pub(crate) struct TemplateBody {
     /// Its text: at most 20,480 bytes.
     body: String,
+    /// Whether the template is only tried.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Lists the templates of an account's mails, with what each writes for a message that was made up.
@@ -76,11 +92,19 @@ pub(crate) async fn list(
         let own = own.iter().find(|own| own.name == name.as_str());
         let body = own.map_or_else(|| name.built_in(language).to_owned(), |own| own.body.clone());
         // One that was written for an earlier version may fail; then the built-in one is used.
-        let preview = check_template(&settings(&state), (name, language), &body)
-            .unwrap_or_else(|error| error.to_string());
-        Template { name, body, is_own: own.is_some(), by_name: own.map(|own| own.by_name.clone()), preview }
+        let samples = check_template(&settings(&state), (name, language), &body)
+            .unwrap_or_else(|error| vec![error.to_string()]);
+        Template::of(name, body, samples, own.map(|own| own.by_name.clone()))
     };
     Ok(Json(TemplateList { items: TemplateName::ALL.into_iter().map(template).collect() }))
+}
+
+impl Template {
+    fn of(name: TemplateName, body: String, samples: Vec<String>, by_name: Option<String>) -> Self {
+        let preview = samples.first().cloned().unwrap_or_default();
+        let replaced = Replaced::of(&body);
+        Self { name, body, is_own: by_name.is_some(), by_name, preview, samples, replaced }
+    }
 }
 
 /// The language in which an account is written to.
@@ -107,20 +131,52 @@ pub(crate) async fn write(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(path): Path<(String, String)>,
-    Body(TemplateBody { body }): Body<TemplateBody>,
+    Body(TemplateBody { body, dry_run }): Body<TemplateBody>,
 ) -> Result<Json<Template>, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let (account, name) = subject(&path)?;
     let language = language_of(&state, account).await?;
-    let preview = check_template(&settings(&state), (name, language), &body)
+    let samples = check_template(&settings(&state), (name, language), &body)
         .map_err(|error| Kind::InvalidBody.with(format!("body: {error}")))?;
     let by_name = caller.person.name.clone();
-    let changed_at = state.app.clock.now();
-    let own = OwnTemplate { name: name.as_str().into(), body, by_name: by_name.clone(), changed_at };
-    state.app.store.set_own_template(account, &own).await?;
-    let details = json!({ "template": name.as_str() });
-    audit_trail::record(&state, &caller, "template.changed", ("", Some(account)), details).await;
-    Ok(Json(Template { name, body: own.body, is_own: true, by_name: Some(by_name), preview }))
+    if !dry_run {
+        let changed_at = state.app.clock.now();
+        let own = OwnTemplate {
+            name: name.as_str().into(),
+            body: body.clone(),
+            by_name: by_name.clone(),
+            changed_at,
+        };
+        state.app.store.set_own_template(account, &own).await?;
+        state.app.message_relay.publish_soon();
+        let details = json!({ "template": name.as_str() });
+        audit_trail::record(&state, &caller, "template.changed", ("", Some(account)), details).await;
+    }
+    Ok(Json(Template::of(name, body, samples, Some(by_name))))
+}
+
+/// Lists what a template of an account was, the newest first. To use an earlier one again, write its text.
+#[utoipa::path(get, path = "/v1/accounts/{account}/mail-templates/{template}/versions", tag = "mail",
+    params(
+        ("account" = uuid::Uuid, Path, description = "The account"),
+        ("template" = TemplateName, Path, description = "Which"),
+    ),
+    responses(
+        (status = 200, description = "The versions", body = VersionList),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn versions(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(path): Path<(String, String)>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<VersionList>, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let (account, name) = subject(&path)?;
+    let items = state.app.store.template_versions(account, name.as_str()).await?;
+    Ok(Json(VersionList { items }))
 }
 
 /// Lets an account use the built-in template again.
@@ -142,7 +198,8 @@ pub(crate) async fn reset(
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let (account, name) = subject(&path)?;
-    match state.app.store.reset_template(account, name.as_str()).await {
+    let by = (caller.person.name.as_str(), state.app.clock.now());
+    match state.app.store.reset_template(account, name.as_str(), by).await {
         // The account uses the built-in one: nothing is to be done.
         Ok(()) | Err(StoreError::Missing { what: "template of the account" }) => {}
         Err(error) => return Err(error.into()),
@@ -165,9 +222,10 @@ fn subject((account, name): &(String, String)) -> Result<(RecordId, TemplateName
 /// What mails have that are made up.
 fn settings(state: &AppState) -> LetterSettings {
     let messages = &state.app.settings.messages;
-    LetterSettings::of_samples(
+    let samples = LetterSettings::of_samples(
         messages.time_zone.clone(),
         *state.app.directory.plan(),
         messages.reasons.clone(),
-    )
+    );
+    LetterSettings { dispositions: state.app.dispositions.clone(), ..samples }
 }

@@ -24,7 +24,7 @@ use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
-use crate::store::messages::WithdrawOutcome;
+use crate::store::messages::{MessageCounts, WithdrawOutcome};
 
 /// Longest reason of a correction, in characters.
 const WHY_CHARS_MAX: usize = 200;
@@ -180,6 +180,19 @@ pub(crate) async fn undo(
             Err(Problem::from(Kind::AlreadySent).message(shown(&state, &caller, message)))
         }
     }
+}
+
+/// Counts the messages of the last 31 days that a person must see to.
+#[utoipa::path(get, path = "/v1/messages/attention", tag = "messages", responses(
+    (status = 200, description = "The counts", body = MessageCounts),
+))]
+pub(crate) async fn attention(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<MessageCounts>, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    Ok(Json(state.app.store.messages_to_see_to(now(&state)).await?))
 }
 
 /// Lists the contents that a message has had, the first one first. A message of an earlier version has none before its first

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
-use super::messages::find;
+use super::messages::{find, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::answer::{ANSWER_NAME_CHARS_MAX, ANSWER_NOTE_CHARS_MAX, AnswerKind, MessageAnswer};
+use crate::contract::message::Message;
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
@@ -60,6 +63,30 @@ pub(crate) async fn answers(
     caller.needs(Permission::TakeMessages)?;
     let message = find(&state, id).await?;
     Ok(Json(MessageAnswers { items: state.app.store.message_answers(message.id).await? }))
+}
+
+/// Shows the sensitive answers of a message to a person who does not work on its call. The audit trail has who saw them.
+#[utoipa::path(post, path = "/v1/messages/{message}/reveal", tag = "messages",
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The whole record", body = Message),
+        (status = 403, description = "not-permitted: only people see them", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn reveal(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+) -> Result<Json<Message>, Problem> {
+    caller.needs(Permission::ControlCalls)?;
+    let message = find(&state, id).await?;
+    // Who may see them anyhow leaves no trace.
+    if shown(&state, &caller, message.clone()) != message {
+        let details = json!({ "number": message.number });
+        audit_trail::record(&state, &caller, "message.revealed", ("", Some(id)), details).await;
+    }
+    Ok(Json(message))
 }
 
 /// Notes what a person of the account told an operator about a message.

@@ -15,7 +15,8 @@ use super::customers::account_id;
 use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
-use crate::contract::message::{Action, Mark, Urgency};
+use crate::contract::delivery::UnroutedReason;
+use crate::contract::message::{Action, Mark, Message, Urgency};
 use crate::contract::records::{EndpointCharset, MessageEndpoint};
 use crate::ids::RecordId;
 use crate::mail::substituted;
@@ -25,7 +26,7 @@ use crate::store::PAGE_RECORDS_MAX;
 use crate::store::routes::{AccountRoutes, NewRoutes, RouteVersion, SavedRoutes};
 
 /// Most characters of a text that are looked at.
-const WRITTEN_CHARS_MAX: usize = 10_000;
+const WRITTEN_CHARS_MAX: usize = 20_480;
 /// Most replaced characters in an answer.
 const REPLACED_MAX: usize = 20;
 /// The word in a path that stands for all accounts without routes of their own.
@@ -97,7 +98,7 @@ pub(crate) struct ExplainRoute {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
-    /// What is written in it, for `replaced`; at most 10,000 characters count.
+    /// What is written in it, for `replaced`; at most 20,480 characters count.
     #[serde(default)]
     text: Option<String>,
 }
@@ -254,6 +255,20 @@ pub(crate) async fn explain(
     Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default(), replaced }))
 }
 
+/// Who gets a message that was just saved, in one sentence. The message is saved also where this cannot be read. Without a mail server
+/// nothing is ever sent by itself.
+pub(super) async fn plan_of(state: &AppState, message: &Message) -> Option<String> {
+    if message.delivery.reason == Some(UnroutedReason::NoMailServer) {
+        return None;
+    }
+    let routes = state.app.store.account_routes(message.account).await.ok()?;
+    let fields = &message.fields;
+    let sendable_at = state.app.settings.messages.sendable_at(message.created_at, fields.urgency);
+    let at = fields.hold_until.map_or(sendable_at, |until| until.max(sendable_at));
+    let plan = plan(&routes.documents(), &MessageFacts::from(fields), &routes.world, at);
+    Some(sentence(&plan, &routes.world.zone()))
+}
+
 /// What becomes of the characters of `text` at endpoints of the plan that read nothing but ISO-2022-JP.
 async fn replaced(
     state: &AppState,
@@ -274,10 +289,17 @@ async fn replaced(
     if !endpoints.items.iter().any(is_narrow) {
         return Ok(Vec::new());
     }
-    let text: String = text.chars().take(WRITTEN_CHARS_MAX).collect();
-    let (_, replaced) = substituted(&text);
-    let one = |(character, by): (char, String)| Replaced { character: character.to_string(), by };
-    Ok(replaced.into_iter().take(REPLACED_MAX).map(one).collect())
+    Ok(Replaced::of(text))
+}
+
+impl Replaced {
+    /// The characters of `text` that ISO-2022-JP does not have.
+    pub(super) fn of(text: &str) -> Vec<Self> {
+        let text: String = text.chars().take(WRITTEN_CHARS_MAX).collect();
+        let (_, replaced) = substituted(&text);
+        let one = |(character, by): (char, String)| Self { character: character.to_string(), by };
+        replaced.into_iter().take(REPLACED_MAX).map(one).collect()
+    }
 }
 
 /// Looks for times in the next 14 days at which a message for the account reaches nobody.

@@ -32,20 +32,22 @@ use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::idempotency;
 use super::message_patch::MessagePatch;
+use super::message_routes::plan_of;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
 use super::script_forms::OfCall;
 use super::state::AppState;
 use crate::contract::message::{
-    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
-    NewMessage, NumberSource,
+    CheckedMessage, ContentChange, MESSAGE_FILES_MAX, Message, MessageFields, MessageKind, MessageState,
+    MessageUpdate, NewMessage, NumberSource,
 };
 use crate::directory::EditError;
 use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::Permission;
 use crate::store::StoreError;
+use crate::store::message_files::PendingFiles;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
 /// How far back a search by text goes when the request names no time.
@@ -68,6 +70,10 @@ pub(crate) struct TakeMessage {
     /// What it is: `message`, `report` (of a call without a message) or, from supervisors and administrators, `test`.
     #[serde(default)]
     kind: MessageKind,
+    /// Files that were uploaded for it (`POST /v1/files`): at most 5, together at most 7 MiB.
+    #[serde(default)]
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    files: Vec<RecordId>,
     /// What the operator writes.
     #[serde(flatten)]
     #[schema(value_type = MessageFields)]
@@ -148,6 +154,8 @@ pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<Message
     Ok(MessageFilter {
         account: account_id(query.account.as_deref())?,
         state: query.state,
+        delivery: query.delivery,
+        is_unanswered: query.unanswered,
         call: query.call,
         caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
         kind: query.kind,
@@ -192,8 +200,11 @@ pub(crate) async fn take(
     Body(request): Body<TakeMessage>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let TakeMessage { account, call, customer, kind, fields: StrictFields(fields) } = request;
+    let TakeMessage { account, call, customer, kind, files, fields: StrictFields(fields) } = request;
     may_take(&caller, kind)?;
+    if files.len() > MESSAGE_FILES_MAX {
+        return Err(invalid("files: at most 5"));
+    }
     let text = crate::contract::message::clean_text(&fields.text).map_err(EditError::from)?;
     let user = caller.person.id;
     let key = headers.get(&idempotency::KEY).and_then(|key| key.to_str().ok());
@@ -203,7 +214,7 @@ pub(crate) async fn take(
     if key.is_some()
         && let Some(kept) = store.message(id).await?
     {
-        return repeats.answer(shown(&state, &caller, kept));
+        return repeats.answer(planned(&state, &caller, kept).await);
     }
     let facts = match call {
         Some(call) => Some(call_facts(&state, &caller, call).await?),
@@ -242,13 +253,23 @@ pub(crate) async fn take(
         day: state.app.settings.messages.day(at),
         not_before,
     };
-    let (kept, is_new) = store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(refused)?;
-    let kept = shown(&state, &caller, kept);
+    let files = PendingFiles { user, ids: &files };
+    let (kept, is_new) =
+        store.create_message_of_pending(&new, files, state.app.bus.own_pbx(), at).await.map_err(refused)?;
+    let kept = planned(&state, &caller, kept).await;
     if !is_new {
         return repeats.answer(kept);
     }
     state.app.message_relay.wake();
     answer(StatusCode::CREATED, kept)
+}
+
+/// The message as the user may read it, with who gets it.
+async fn planned(state: &AppState, caller: &Caller, message: Message) -> Message {
+    let plan = plan_of(state, &message).await;
+    let mut message = shown(state, caller, message);
+    message.delivery.plan = plan;
+    message
 }
 
 /// Whether the user may take a message of this kind.
@@ -511,6 +532,12 @@ fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
 fn refused(error: StoreError) -> Problem {
     match error {
         StoreError::Erased => invalid("call: the data of its caller was deleted; leave the call out"),
+        StoreError::Missing { what: "file of the person" } => {
+            invalid("files: you have no such file; upload it again")
+        }
+        StoreError::Missing { what: "room for so many bytes of files" } => {
+            invalid("files: together at most 7 MiB, which a mail may have")
+        }
         other => no_such_account(other),
     }
 }

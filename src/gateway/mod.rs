@@ -9,7 +9,7 @@
 //! | `proxies.rs` | the client's address behind a reverse proxy |
 //! | `active_tokens.rs`, `token_checks.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, checks and last uses of tokens, attempts to sign in |
 //! | `extract.rs`, `query.rs`, `responses.rs`, `problem.rs` | reading requests, answers with `Location`, errors (RFC 9457) |
-//! | `stream.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, over two transports |
+//! | `stream.rs`, `attention.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, what its snapshots have of the store, over two transports |
 //! | `forwarding.rs` | requests that the daemon of another PBX answers |
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
@@ -42,6 +42,7 @@ mod active_tokens;
 mod admission;
 mod alarms;
 mod answer_cache;
+mod attention;
 mod audit;
 mod audit_trail;
 mod auth;

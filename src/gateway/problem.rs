@@ -97,6 +97,8 @@ kinds! {
     DraftChanged = CONFLICT "draft-changed" "The draft has changed meanwhile; look at it and try again",
     /// The person has the largest number of drafts.
     TooManyDrafts = CONFLICT "too-many-drafts" "You have too many drafts; save or delete some",
+    /// The person has the largest number of files that wait for their messages.
+    TooManyFiles = CONFLICT "too-many-files" "Too many of your files wait for their messages",
     /// Another person is at the phone task, or it is over.
     TaskTaken = CONFLICT "task-taken" "Another person is at this task, or it is over",
     /// The version in the request is not the current version of the routes.

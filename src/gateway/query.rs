@@ -14,6 +14,7 @@ use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
 use super::problem::{Kind, Problem};
 use crate::contract::call::{Direction, Outcome};
+use crate::contract::delivery::MessageDeliveryState;
 use crate::contract::fax::FaxState;
 use crate::contract::message::{Mark, MessageKind, MessageState, Urgency};
 use crate::ids::{CallId, RecordId};
@@ -134,6 +135,11 @@ pub(crate) struct MessageQuery {
     pub(crate) account: Option<String>,
     /// In this state.
     pub(crate) state: Option<MessageState>,
+    /// Whose delivery is in this state.
+    pub(crate) delivery: Option<MessageDeliveryState>,
+    /// `true`: sent, and their route was over before anybody confirmed.
+    #[serde(default)]
+    pub(crate) unanswered: bool,
     /// Taken in this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::active_tokens::ActiveTokens;
 use super::answer_cache::AnswerCache;
+use super::attention::LastAttention;
 use super::audit_trail::AuditTrail;
 use super::health::StoreProbe;
 use super::imports::Imports;
@@ -187,6 +188,7 @@ pub(crate) struct AppState {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
+    pub(crate) attention: LastAttention,
     pub(crate) store_probe: StoreProbe,
     pub(crate) imports: Imports,
     /// Whether the log names a peer whose `X-Forwarded-For` is ignored.
@@ -205,6 +207,7 @@ impl AppState {
             throttle: Mutex::default(),
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),
+            attention: LastAttention::default(),
             store_probe: StoreProbe::default(),
             imports: Imports::default(),
             is_ignored_proxy_logged: AtomicBool::new(false),

@@ -12,9 +12,13 @@
 //! A token that the store cannot check counts until it expires. An expired or revoked token that only the store knows
 //! of ends the stream one heartbeat later at most, plus the time of the store's answer.
 //!
+//! A snapshot also has what the store alone knows: open phone tasks, and how many messages a person must see to. The store is
+//! read after the subscription began, so no event about them is missing; where it does not answer within
+//! [`OPENING_READ_TIMEOUT`], the snapshot comes without them.
+//!
 //! Invariants: one person has at most [`STREAMS_PER_PERSON_MAX`] streams at a gateway, so that nobody takes the places of
 //! all others. After an opening frame no event is missing that the viewer may see. Events are sent as the bytes that
-//! the bus made, without another serialisation. No event waits for the store.
+//! the bus made, without another serialisation. No event waits for the store longer than a snapshot does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::active_tokens::RevocationGuard;
+use super::attention::Attention;
 use super::auth::Caller;
 use super::problem::{Kind, Problem};
 use super::query::ResumeQuery;
@@ -38,15 +43,22 @@ use crate::contract::call::CallView;
 use crate::contract::event::{Event, PbxStatus};
 use crate::contract::event_id::EventId;
 use crate::contract::operator::StateView;
+use crate::contract::task::Task;
 use crate::contract::time::time as wire_time;
 use crate::people::presence::PresenceGuard;
-use crate::people::role::Role;
+use crate::people::role::{Permission, Role};
 use crate::people::roster::Roster;
+use crate::store::messages::MessageCounts;
 
 /// Most event streams of one person at the same time, at this gateway.
 pub(crate) const STREAMS_PER_PERSON_MAX: u32 = 32;
 /// The same for a system: it may follow the events for many desktops with one token.
 const STREAMS_PER_SYSTEM_MAX: u32 = 512;
+
+/// How long a snapshot waits for the store.
+pub(crate) const OPENING_READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// Most phone tasks in a snapshot, those that are due first.
+pub(crate) const SNAPSHOT_TASKS_MAX: usize = 100;
 
 /// The id of the last event that the client has, from the header `Last-Event-ID` or the query.
 pub(crate) fn resume_point(headers: &HeaderMap, query: ResumeQuery) -> Result<Option<EventId>, Problem> {
@@ -103,6 +115,8 @@ pub(crate) struct EventStream {
     state: Arc<AppState>,
     caller: Caller,
     subscription: Subscription,
+    /// How the subscription starts, until the opening frame is sent; and since when.
+    starting: Option<(StreamStart, Instant)>,
     revocation: RevocationGuard,
     roster: watch::Receiver<Arc<Roster>>,
     heartbeat: Interval,
@@ -127,6 +141,12 @@ struct SnapshotBody<'a> {
     pbx: &'a [PbxStatus],
     calls: &'a [Arc<CallView>],
     operators: &'a [Arc<StateView>],
+    /// How many messages a person must see to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<MessageCounts>,
+    /// Phone tasks that are to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<&'a [Task]>,
 }
 
 #[derive(Serialize)]
@@ -162,6 +182,7 @@ impl EventStream {
             _count: state.app.metrics.count_stream(),
             caller,
             subscription,
+            starting: None,
             roster,
             heartbeat,
             token_check: None,
@@ -187,7 +208,17 @@ impl EventStream {
     async fn next_frame(&mut self) -> StreamFrame {
         loop {
             if let Some(start) = self.subscription.take_start() {
-                return self.opening(&start);
+                self.starting = Some((start, Instant::now()));
+            }
+            // This future may be dropped while it waits for the store: then the next one sends the opening frame.
+            if let Some((StreamStart::Snapshot(_), since)) = &self.starting {
+                let attention = self.attention(*since).await;
+                if let Some((start, _)) = self.starting.take() {
+                    return self.opening(&start, attention.as_deref());
+                }
+            }
+            if let Some((start, _)) = self.starting.take() {
+                return self.opening(&start, None);
             }
             tokio::select! {
                 biased;
@@ -258,12 +289,29 @@ impl EventStream {
         }
     }
 
-    fn opening(&self, start: &StreamStart) -> StreamFrame {
+    /// What the store knows since the subscription began, if this person may read it and the store answers in time.
+    async fn attention(&self, since: Instant) -> Option<Arc<Attention>> {
+        if !self.caller.person.role.may(Permission::TakeMessages) {
+            return None;
+        }
+        let read = self.state.attention.since(since, &self.state.app);
+        tokio::time::timeout(OPENING_READ_TIMEOUT, read).await.ok().flatten()
+    }
+
+    fn opening(&self, start: &StreamStart, attention: Option<&Attention>) -> StreamFrame {
         let now = self.state.app.clock.now();
         match start {
             StreamStart::Resumed(id) => opening_frame(id, "stream.resumed", now, ResumedBody {}),
             StreamStart::Snapshot(Snapshot { id, pbx, calls, operators }) => {
-                opening_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls, operators })
+                let may_call = self.caller.person.role.may(Permission::ControlCalls);
+                let body = SnapshotBody {
+                    pbx,
+                    calls,
+                    operators,
+                    messages: attention.map(|known| known.messages),
+                    tasks: attention.filter(|_| may_call).map(|known| &known.tasks[..]),
+                };
+                opening_frame(id, "stream.snapshot", now, body)
             }
         }
     }

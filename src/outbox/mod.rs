@@ -10,6 +10,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `worker.rs` | the tasks: claim, render, send, settle; the pause of the server |
+//! | `rendering.rs` | the bytes of mails |
 //! | `smtp.rs` | one connection to the server: its phases, their time-outs, what a failure means |
 //! | `imap.rs`, `mailbox.rs` | the mailbox of mails that came back |
 //! | `limits.rs` | mails per minute, of the server and of recipients' domains |
@@ -19,6 +20,7 @@
 //! | what fails | what happens |
 //! |---|---|
 //! | the recipient is refused, or its system returns the mail | the delivery is bounced; the message goes to the next endpoint; if there is none, it is failed |
+//! | a mail is too large for the recipient's system | it is sent again at once without its files and its HTML part, and says so; refused again, it is bounced |
 //! | the server says "not now" | the delivery is tried again, for a day |
 //! | the server refuses everybody: connection, TLS, sign-in, sender | all deliveries wait, and no attempt is counted; one mail tries the server after 5 s, later after up to 5 min |
 //! | the connection breaks after the last byte of a mail | the mail is sent again with the same `Message-ID` |
@@ -26,13 +28,14 @@
 //! | the store | the workers wait; a mail that was taken meanwhile is sent again with the same `Message-ID` |
 //!
 //! Invariants: a mail that the store has is sent at least once or its failure is shown. All attempts of a delivery send the same
-//! bytes, unless the message's text changed before anything was sent. Nothing that arrives causes a mail.
+//! bytes, unless the message's text changed before anything was sent, or the mail was refused for its size. Nothing that arrives causes a mail.
 //!
 //! Why a pool of our own and not lettre's: whether a mail may have been taken depends on the phase in which it failed.
 
 mod imap;
 mod limits;
 mod mailbox;
+mod rendering;
 mod service_mails;
 mod smtp;
 mod stats;

@@ -25,15 +25,16 @@ use uuid::Uuid;
 use super::Settings;
 use super::limits::Limits;
 use super::mailbox::Reader;
+use super::rendering::render;
 use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
 use crate::contract::delivery::DeliveryState;
 use crate::contract::records::EndpointKind;
-use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
+use crate::delivery::{BounceClass, DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
 use crate::ids::RecordId;
 use crate::mail::{FaxGateway, MailAddress};
-use crate::messages::letter::{self, Templates};
+use crate::messages::letter::Templates;
 use crate::messages::{MessageRelay, OutboxWaker};
 use crate::numbers::Number;
 use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
@@ -111,7 +112,7 @@ pub(super) struct Shared {
     pub(super) waker: OutboxWaker,
     pub(super) limits: Limits,
     pub(super) stats: Arc<Stats>,
-    templates: Templates,
+    pub(super) templates: Templates,
     started: Instant,
 }
 
@@ -122,7 +123,10 @@ impl Shared {
     }
 
     /// Where a mail goes, and over which gateway of faxes.
-    fn recipient(&self, delivery: &ClaimedDelivery) -> Result<(MailAddress, Option<&FaxGateway>), String> {
+    pub(super) fn recipient(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(MailAddress, Option<&FaxGateway>), String> {
         if delivery.channel != EndpointKind::Fax {
             let to =
                 delivery.address.parse().map_err(|_| format!("{} is no mail address", delivery.address))?;
@@ -137,7 +141,7 @@ impl Shared {
     }
 
     /// Applies an outcome, trying again while the store is away, as long as the claim may still hold.
-    async fn settle(&self, delivery: RecordId, claim: RecordId, input: DeliveryInput) {
+    pub(super) async fn settle(&self, delivery: RecordId, claim: RecordId, input: DeliveryInput) {
         let deadline = Instant::now() + LEASE_TTL;
         let mut backoff = crate::backoff::Backoff::of_store();
         loop {
@@ -168,6 +172,21 @@ impl Shared {
         }
     }
 
+    /// The envelope of a mail, over a gateway of faxes if there is one.
+    fn envelope(&self, delivery: RecordId, to: MailAddress, gateway: Option<&FaxGateway>) -> Envelope {
+        let path = self.settings.return_path.as_ref();
+        Envelope {
+            from: match (gateway, path) {
+                // It knows its senders.
+                (Some(gateway), _) => gateway.from.clone(),
+                (None, Some(path)) => path.of(delivery.0),
+                (None, None) => self.settings.letter.from.clone(),
+            },
+            id: path.is_some().then(|| delivery.0.simple().to_string()),
+            to,
+        }
+    }
+
     /// Gives deliveries back that were not tried.
     async fn give_back(&self, claim: RecordId, deliveries: &[ClaimedDelivery], until: Timestamp) {
         self.limits.give_back(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
@@ -175,6 +194,12 @@ impl Shared {
             self.settle(delivery.id, claim, DeliveryInput::Postponed { until, error: None }).await;
         }
     }
+}
+
+/// Whether the recipient's system refused the size of a mail.
+fn is_too_large(sent: &Result<String, Failure>) -> bool {
+    let Err(Failure::OfDelivery(DeliveryInput::Refused { error, status })) = sent else { return false };
+    BounceClass::of(status.as_deref(), error) == BounceClass::Content
 }
 
 /// Enters the server in the store, ends claims of daemons that are gone, gives up late deliveries, and reads the metrics.
@@ -322,18 +347,16 @@ impl Connection {
                 shared.give_back(claim, &[delivery], until).await;
                 continue;
             }
-            let bytes = delivery.rendered.clone().unwrap_or_default();
-            let envelope = Envelope {
-                from: match (gateway, &shared.settings.return_path) {
-                    // It knows its senders.
-                    (Some(gateway), _) => gateway.from.clone(),
-                    (None, Some(path)) => path.of(delivery.id.0),
-                    (None, None) => shared.settings.letter.from.clone(),
-                },
-                id: shared.settings.return_path.is_some().then(|| delivery.id.0.simple().to_string()),
-                to,
-            };
-            let sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
+            let mut bytes = delivery.rendered.clone().unwrap_or_default();
+            let envelope = shared.envelope(delivery.id, to, gateway);
+            let mut sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
+            if gateway.is_none()
+                && is_too_large(&sent)
+                && let Some(smaller) = shared.without_files(claim, &delivery, &envelope.to).await
+            {
+                bytes = smaller;
+                sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
+            }
             let to = envelope.to;
             match sent {
                 Ok(reply) => {
@@ -471,68 +494,6 @@ pub(super) enum Failure {
     OfServer(ServerRefusal),
     /// The daemon ends.
     Stopped,
-}
-
-/// Makes the bytes of deliveries that were never tried, and keeps them.
-async fn render(
-    shared: &Shared,
-    claim: RecordId,
-    claimed: Vec<ClaimedDelivery>,
-) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let (mut ready, mut new, mut links) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
-    for mut delivery in claimed {
-        if delivery.rendered.is_none()
-            && delivery.suspended.is_none()
-            && let Ok((to, gateway)) = shared.recipient(&delivery)
-        {
-            // Deleted meanwhile: the delivery is gone with its message.
-            let Some(facts) = shared.store.letter_facts(delivery.id).await? else { continue };
-            if facts.message.fields.text.is_empty() {
-                let error = "its text was removed with the customer's record".to_owned();
-                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
-                continue;
-            }
-            if let Some(gateway) = gateway {
-                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, &facts);
-                new.push((delivery.id, bytes.clone()));
-                delivery.rendered = Some(bytes);
-                ready.push(delivery);
-                continue;
-            }
-            let mut documents = Vec::new();
-            if letter::has_document(&facts) {
-                let document = shared.store.fax_document(facts.message.id).await?;
-                documents.extend(document.map(|content| letter::fax_file(&facts, content)));
-            }
-            if letter::has_files(&facts) {
-                documents.extend(shared.store.message_files(facts.message.id).await?);
-            }
-            // A digest is not confirmed: its messages are.
-            let links_of = shared.settings.links.as_ref().filter(|_| facts.digest.is_none());
-            let link = links_of.and_then(|links| links.make(delivery.id));
-            let address = link.as_ref().map(|(address, _)| address.as_str());
-            links.extend(link.as_ref().map(|(_, kept)| *kept));
-            let of_all = (&shared.settings.letter, &shared.templates);
-            let (bytes, failed) =
-                letter::render(of_all, &delivery, &to, &facts, (documents.as_slice(), address));
-            for (name, error) in failed {
-                shared.stats.failed_templates.inc();
-                let (account, name) = (delivery.account, name.as_str());
-                tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
-            }
-            new.push((delivery.id, bytes.clone()));
-            delivery.rendered = Some(bytes);
-        }
-        ready.push(delivery);
-    }
-    if !links.is_empty() {
-        // Before the bytes: a mail never has a link that the store does not know.
-        shared.store.keep_links(&links).await?;
-    }
-    if !new.is_empty() {
-        shared.store.keep_rendered(claim, &new).await?;
-    }
-    Ok(ready)
 }
 
 fn until(pause: &ServerPause, now: Timestamp) -> Duration {

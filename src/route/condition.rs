@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::world::World;
 use crate::contract::hours::Day;
-use crate::contract::message::{Action, Mark, Urgency};
+use crate::contract::message::{Action, Mark, MessageFields, Urgency};
 use crate::ids::RecordId;
 
 /// What routes need of a message.
@@ -41,6 +41,18 @@ pub struct MessageFacts {
     /// A complaint, or thanks.
     #[serde(default)]
     pub mark: Option<Mark>,
+}
+
+impl From<&MessageFields> for MessageFacts {
+    fn from(fields: &MessageFields) -> Self {
+        Self {
+            contact: fields.contact,
+            urgency: fields.urgency,
+            reason: fields.reason.clone(),
+            action: fields.action,
+            mark: fields.mark,
+        }
+    }
 }
 
 /// When a route applies.

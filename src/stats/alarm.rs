@@ -45,6 +45,9 @@ pub enum AlarmMetric {
     Figure,
     /// How many more calls may be lost before the account's contract is out of reach in its present period; 0 if it is.
     Room,
+    /// Messages of the last 31 days that did not reach their accounts by themselves: not delivered, without a recipient, or not
+    /// confirmed until their route was over.
+    Undelivered,
 }
 
 /// A threshold, and who is called.
@@ -59,7 +62,7 @@ pub struct AlarmRule {
     /// The id of the formula, for the metric `figure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub formula: Option<String>,
-    /// Only this account's calls; absent: all. The metric `ready` has no account, `room` needs one.
+    /// Only this account's calls; absent: all. The metrics `ready` and `undelivered` have no account, `room` needs one.
     #[schema(value_type = Option<uuid::Uuid>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<RecordId>,
@@ -115,6 +118,8 @@ pub struct AlarmInput<'a> {
     pub lately: &'a Counters,
     /// The contract of the account, and the counters of its present period.
     pub contract: Option<(&'a Contract, &'a Counters)>,
+    /// Messages that did not reach their accounts by themselves, if a rule looks at them.
+    pub undelivered: Option<u64>,
 }
 
 impl AlarmRule {
@@ -149,6 +154,9 @@ impl AlarmRule {
         match (self.metric, self.account) {
             (AlarmMetric::Room, None) => {
                 return refuse("account: the metric room needs an account with a contract");
+            }
+            (AlarmMetric::Undelivered, Some(_)) => {
+                return refuse("account: the metric undelivered is of all accounts; leave it out");
             }
             (AlarmMetric::Ready, Some(_)) => {
                 return refuse("account: operators are ready for all accounts; leave it out");
@@ -185,6 +193,7 @@ impl AlarmRule {
             AlarmMetric::LongestWaitS => Some(input.longest_wait_ms.unwrap_or(0) as f64 / 1_000.0),
             AlarmMetric::Ready => Some(input.ready as f64),
             AlarmMetric::AbandonedLately => Some(input.lately.abandoned as f64),
+            AlarmMetric::Undelivered => input.undelivered.map(|count| count as f64),
             AlarmMetric::Figure => {
                 let formula = Formula::with_id(self.formula.as_deref()?)?;
                 let (_, calls) = formula.parts_of(input.today, WITHIN_DEFAULT_S);
@@ -281,7 +290,15 @@ mod tests {
     }
 
     fn input<'a>(today: &'a Counters, contract: Option<(&'a Contract, &'a Counters)>) -> AlarmInput<'a> {
-        AlarmInput { waiting: 3, longest_wait_ms: Some(12_500), ready: 0, today, lately: today, contract }
+        AlarmInput {
+            waiting: 3,
+            longest_wait_ms: Some(12_500),
+            ready: 0,
+            today,
+            lately: today,
+            contract,
+            undelivered: Some(2),
+        }
     }
 
     #[test]
@@ -323,6 +340,7 @@ mod tests {
             (AlarmMetric::AbandonedLately, 4.0),
             (AlarmMetric::Figure, 0.8),
             (AlarmMetric::Room, 1.0),
+            (AlarmMetric::Undelivered, 2.0),
         ] {
             assert_eq!(of(&rule(metric, Some(0.5), None), &today), Some(value), "{metric:?}");
         }

@@ -493,11 +493,36 @@ async fn who_gets_the_message_and_what_that_system_lacks_stands_under_the_form()
     };
     person.tab.until("who gets it", &reads("data-draft-plan", "佐々木健様へメール")).await;
     person.tab.until("what is replaced", &reads("data-replaced", "髙→高")).await;
+    files_are_chosen_and_one_is_taken_back(&person).await;
     person.looks("draft-plan").await;
     person.presses("form.message .main").await;
     keys.has_saved().await;
+    let message = newest(&service).await;
+    let names: Vec<_> =
+        message["files"].as_array().unwrap().iter().map(|file| file["name"].clone()).collect();
+    assert_eq!(names, [json!("地図.pdf")], "{message}");
     call.hang_up().await;
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+/// What the daemon does not take is said, and stays away from the message.
+async fn files_are_chosen_and_one_is_taken_back(person: &Person) {
+    let choose = "const chosen = new DataTransfer(); \
+                  for (const [name, text] of FILES) chosen.items.add(new File([text], name)); \
+                  const picker = document.querySelector('[data-picker]'); picker.files = chosen.files; \
+                  picker.dispatchEvent(new Event('change', { bubbles: true })); 0";
+    let choose = |files: &str| format!("{{ {} }}", choose.replace("FILES", files));
+    let attached =
+        "[...document.querySelectorAll('[data-attached]')].map((one) => one.dataset.attached).join()";
+    person.tab.eval(&choose("[['地図.pdf', '%PDF-1.7'], ['品番.csv', '品番']]")).await;
+    person.tab.until("both files", &format!("{attached} === '地図.pdf,品番.csv'")).await;
+    person.tab.eval(&choose("[['a.exe', '%PDF-1.7']]")).await;
+    person
+        .tab
+        .until("why it is not taken", "document.body.innerText.includes('a.exe は添付できません')")
+        .await;
+    person.presses("[data-attached='品番.csv'] button").await;
+    person.tab.until("one file", &format!("{attached} === '地図.pdf'")).await;
 }

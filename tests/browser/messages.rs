@@ -279,12 +279,22 @@ async fn a_supervisor_sees_how_far_a_delivery_is_and_sends_it_again() {
     let person = Person::signs_in(&browser, &service, "2001").await;
     person.tab.key("5").await;
     lists(&person, "the one that goes nowhere first", "0002,0001").await;
+    let counted = |count: &str| format!("document.querySelector('[data-see-to]')?.innerText === '{count}'");
+    person.tab.until("the count beside the view's name", &counted("1")).await;
+    // Another one: the supervisor is alarmed, whatever they look at.
+    person.tab.key("1").await;
+    takes("井上美咲", Value::Null).await;
+    let alarmed = "document.body.innerText.includes('0003 の宛先がありません')";
+    person.tab.until("what the supervisor must see to", alarmed).await;
+    person.tab.until("that it is counted", &counted("2")).await;
+    person.tab.key("5").await;
+    lists(&person, "with the other one", "0002,0003,0001").await;
     assert_eq!(person.tab.eval("document.querySelector('[data-message]').dataset.why").await, "unrouted");
     person.presses("[data-message] [data-row]").await;
     let nowhere =
         "document.querySelector('[data-delivery=none]')?.innerText.includes('メールアドレスがありません')";
     person.tab.until("why it goes nowhere", nowhere).await;
-    person.presses("[data-message]:nth-child(2) [data-row]").await;
+    person.presses("[data-message]:nth-child(3) [data-row]").await;
     let queued = "document.querySelector('[data-delivery=queued] [data-sending=queued]')?.innerText.includes('佐々木健')";
     person.tab.until("the recipient", queued).await;
     person.looks("message-delivery").await;
@@ -300,7 +310,9 @@ async fn a_supervisor_sees_how_far_a_delivery_is_and_sends_it_again() {
     .await;
     person.tab.until("the recipient again", queued).await;
     // To another address, for this message alone.
-    person.tab.eval("document.querySelector('[data-elsewhere]').focus()").await;
+    person.tab.eval("document.querySelector('[data-message]:nth-child(3) [data-row]').focus()").await;
+    person.tab.key("o").await;
+    person.tab.until("the field", "document.activeElement?.matches('[data-elsewhere]')").await;
     person.tab.types("hosaka@sakura.example.jp").await;
     person.tab.key("Enter").await;
     let elsewhere =

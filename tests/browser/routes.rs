@@ -85,10 +85,34 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     // The text of a mail, line by line beside the width of a telephone.
     let lines = "[...document.querySelectorAll('[data-preview] [data-columns]')].some((one) => one.innerText.includes('お名前'))";
     admin.tab.until("the preview of a mail", lines).await;
+    a_template_is_tried_and_has_versions(&admin).await;
     admin.presses("[data-endpoint] [data-remove]").await;
     admin.presses("[data-endpoint] [data-sure]").await;
     admin.tab.until("no endpoint", "!document.querySelector('[data-endpoint]')").await;
     admin.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+async fn a_template_is_tried_and_has_versions(admin: &Person) {
+    // It is tried while it is written: what it writes, and what a system without UTF-8 does not have.
+    let writes = "const text = document.querySelector('[data-templates] textarea'); text.value = '{{ opening }}\\n髙島① {{ account.name }}'; \
+                  text.dispatchEvent(new Event('input', { bubbles: true })); 0";
+    admin.tab.eval(&format!("{{ {writes} }}")).await;
+    let replaced = "document.querySelector('[data-templates] [data-replaced]')?.innerText.includes('髙→高')";
+    admin.tab.until("the characters that some lack", replaced).await;
+    let tried = "[...document.querySelectorAll('[data-preview] [data-columns]')].some((one) => one.innerText.includes('髙島①'))";
+    admin.tab.until("what it would write", tried).await;
+    assert_eq!(admin.tab.eval("!!document.querySelector('[data-template-version]')").await, false);
+    admin.presses("[data-save-template]").await;
+    admin
+        .tab
+        .until("its first version", "document.querySelector('[data-template-version=\"1\"] [data-restore]')")
+        .await;
+    admin.presses("[data-templates] [data-reset]").await;
+    let two = "document.querySelector('[data-template-version=\"2\"]') && !document.querySelector('[data-template-version=\"2\"] [data-restore]')";
+    admin.tab.until("the built-in one again", two).await;
+    admin.presses("[data-template-version=\"1\"] [data-restore]").await;
+    admin.tab.until("the first version again", tried).await;
+    admin.looks("template").await;
 }

@@ -125,6 +125,16 @@ async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
         let path = format!("/v1/history/{}", fax["call"].as_str().unwrap());
         let past = service.until("admin", &path, |status, _| status == StatusCode::OK).await;
         assert_eq!(past["outcome"], "fax");
+        let message = data["id"].as_str().unwrap();
+        let path = format!("/v1/deliveries?message={message}");
+        let (_, deliveries) = service.ask("2001", Method::GET, &path, None).await;
+        let time = |text: &Value| text.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let taken = time(&deliveries["items"][0]["changed_at"]).duration_since(time(&past["ended_at"]));
+        println!(
+            "fax: {} pages: taken by the mail server {} ms after the hang-up",
+            case.pages,
+            taken.as_millis()
+        );
         eventually("the file is taken away", async || {
             let left = fs::read_dir(&directory).unwrap().count();
             if left == 0 { Ok(()) } else { Err(format!("{left} files")) }

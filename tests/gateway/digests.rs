@@ -72,6 +72,7 @@ async fn a_digest_is_written_in_the_routes_and_made_at_once_by_an_administrator(
     let explain = json!({"account": account, "urgency": "low"});
     let (_, plan) = service.rig.send("1001", Method::POST, "/v1/routes/explain", &explain).await;
     assert!(plan["text"].as_str().unwrap().contains("まとめ報告「夕方」で "), "{plan}");
+    assert_eq!(saved["delivery"]["plan"], plan["text"], "the answer that saved it says who gets it");
     let (status, made) = service.run("夕方").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let digest = made["message"].as_str().unwrap();

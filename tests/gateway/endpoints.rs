@@ -133,6 +133,43 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
 }
 
 #[tokio::test]
+async fn a_template_is_tried_before_it_is_saved_and_each_of_its_versions_can_be_had_again() {
+    let service = service().await;
+    let path = format!("/v1/accounts/{}/mail-templates/text", service.account);
+    let write = async |body: &str, dry_run: bool| {
+        let body = json!({"body": body, "dry_run": dry_run});
+        service.done("admin", Method::PUT, &path, body).await
+    };
+    let versions = async || {
+        let listed = service.done("admin", Method::GET, &format!("{path}/versions"), Value::Null).await;
+        let items = listed["items"].as_array().unwrap().clone();
+        items.iter().map(|one| (one["version"].clone(), one["body"].clone())).collect::<Vec<_>>()
+    };
+    let tried = write("① {{ opening }} 髙", true).await;
+    assert_eq!(tried["samples"].as_array().unwrap().len(), 9, "{tried}");
+    assert_eq!(tried["samples"][0], tried["preview"]);
+    let replaced = json!([{"character": "①", "by": "(1)"}, {"character": "髙", "by": "高"}]);
+    assert_eq!(tried["replaced"], replaced);
+    assert_eq!(versions().await, [], "nothing was written");
+    for body in ["一 {{ opening }}", "二 {{ opening }}"] {
+        assert_eq!(write(body, false).await["is_own"], true);
+    }
+    service.done("admin", Method::DELETE, &path, Value::Null).await;
+    let known = versions().await;
+    let expected = [
+        (json!(3), Value::Null),
+        (json!(2), json!("二 {{ opening }}")),
+        (json!(1), json!("一 {{ opening }}")),
+    ];
+    assert_eq!(known, expected);
+    write(known[2].1.as_str().unwrap(), false).await;
+    assert_eq!(versions().await[0], (json!(4), json!("一 {{ opening }}")));
+    let elsewhere = format!("/v1/accounts/{}/mail-templates/fax/versions", service.account);
+    let (status, _) = service.rig.send("admin", Method::GET, &elsewhere, &Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_cannot_receive_is_refused() {
     let service = service().await;
     for (change, words) in [

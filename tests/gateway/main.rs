@@ -12,6 +12,7 @@ mod support;
 mod account_notices;
 mod administration;
 mod alarms;
+mod attention;
 mod audit;
 mod auth;
 mod billing;

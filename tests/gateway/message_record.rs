@@ -19,7 +19,7 @@ use toritsugi::numbers::NumberPlan;
 use toritsugi::store::AuditFilter;
 
 use crate::messages::{MESSAGES, Service, next_of, shown};
-use crate::support::gateway_rig::Options;
+use crate::support::gateway_rig::{Options, answer};
 use crate::support::ids::call;
 
 fn settings() -> Settings {
@@ -98,6 +98,22 @@ async fn a_message_has_a_number_and_every_field_comes_back() {
         let (_, page) = rig.get(who, MESSAGES).await;
         assert_eq!(page["items"][0]["answers"][0]["value"], value, "{who}");
     }
+    // An operator who needs it sees it, and the audit trail says who did; a program does not.
+    let reveal = format!("{}/reveal", path_of(&message));
+    for who in ["1002", "2001"] {
+        let (status, whole) = rig.send(who, Method::POST, &reveal, &Value::Null).await;
+        assert_eq!((status, &whole["answers"][0]["value"]), (StatusCode::OK, &json!("頭痛")), "{whole}");
+    }
+    assert_eq!(rig.send("crm", Method::POST, &reveal, &Value::Null).await.0, StatusCode::FORBIDDEN);
+    let (_, trail) = rig.get("admin", "/v1/audit").await;
+    let revealed: Vec<_> = trail["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == "message.revealed")
+        .collect();
+    assert_eq!(revealed.len(), 1, "{trail}");
+    assert!(!trail.to_string().contains("頭痛"), "{trail}");
     // A subject that nobody wrote follows; one that somebody wrote stays.
     let (_, changed) =
         rig.send("1001", Method::PATCH, &path_of(&message), &json!({"action": "told_only"})).await;
@@ -584,4 +600,63 @@ async fn a_call_is_not_finished_without_a_message_a_transfer_or_a_reason_for_non
     record.segments = parts.to_vec();
     service.rig.app.store.record_call(&record).await.unwrap();
     assert_eq!(finish(3, "transferred").await, finished);
+}
+
+#[tokio::test]
+async fn uploaded_files_go_with_their_message_and_what_is_no_file_of_ours_is_refused() {
+    let service = service().await;
+    let rig = &service.rig;
+    let upload = async |who: &str, name: &str, content: Vec<u8>| {
+        let request = rig.request(who, Method::POST, "/v1/files").query(&[("name", name)]);
+        answer(request.header("content-type", "application/octet-stream").body(content).send().await.unwrap())
+            .await
+    };
+    let large = [b"%PDF-".to_vec(), vec![b'x'; 5 * 1024 * 1024]].concat();
+    for (name, content, status, words) in [
+        ("a.pdf", b"MZ\x90\0".to_vec(), 422, "is none of"),
+        ("a.exe", b"%PDF-1.7".to_vec(), 422, "name it .pdf"),
+        ("../a.pdf", b"%PDF-1.7".to_vec(), 422, "without a path"),
+        ("a.txt", b"\0".to_vec(), 422, "is none of"),
+        ("a.pdf", large, 413, ""),
+    ] {
+        let (refused, problem) = upload("1001", name, content).await;
+        assert_eq!(refused.as_u16(), status, "{name}: {problem}");
+        assert!(problem["detail"].as_str().unwrap_or_default().contains(words), "{name}: {problem}");
+    }
+    let mut ids = Vec::new();
+    for (name, content) in [("地図.pdf", b"%PDF-1.7 map".to_vec()), ("品番.csv", "品番,数\r\n".into())]
+    {
+        let (status, file) = upload("1001", name, content).await;
+        assert_eq!((status, &file["name"]), (StatusCode::CREATED, &json!(name)), "{file}");
+        ids.push(file["id"].clone());
+    }
+    let message = json!({"account": service.account, "text": "x", "files": ids});
+    let (status, problem) = rig.send("1002", Method::POST, MESSAGES, &message).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "somebody else's: {problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("files: you have no such file"), "{problem}");
+    let (status, saved) = rig.send("1001", Method::POST, MESSAGES, &message).await;
+    assert_eq!(status, StatusCode::CREATED, "{saved}");
+    let types: Vec<_> = saved["files"].as_array().unwrap().iter().map(|file| file["type"].clone()).collect();
+    assert_eq!(types, [json!("pdf"), json!("csv")]);
+    let path = format!("{}/files/1", path_of(&saved));
+    let file = rig.request("2001", Method::GET, &path).send().await.unwrap();
+    assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(file.text().await.unwrap(), "品番,数\r\n");
+    // Each goes with one message.
+    assert_eq!(rig.send("1001", Method::POST, MESSAGES, &message).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let too_many = json!({"account": service.account, "text": "x", "files": vec![ids[0].clone(); 6]});
+    let (_, problem) = rig.send("1001", Method::POST, MESSAGES, &too_many).await;
+    assert_eq!(problem["detail"], "files: at most 5");
+    // Together they must fit into a mail.
+    let mut heavy = Vec::new();
+    for _ in 0..2 {
+        let content = [b"%PDF-".to_vec(), vec![b'x'; 4 * 1024 * 1024]].concat();
+        heavy.push(upload("1001", "a.pdf", content).await.1["id"].clone());
+    }
+    let both = json!({"account": service.account, "text": "x", "files": heavy});
+    let (_, problem) = rig.send("1001", Method::POST, MESSAGES, &both).await;
+    assert!(problem["detail"].as_str().unwrap().starts_with("files: together at most 7 MiB"), "{problem}");
+    let waiting = format!("/v1/files/{}", heavy[0].as_str().unwrap());
+    assert_eq!(rig.send("1002", Method::DELETE, &waiting, &Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.send("1001", Method::DELETE, &waiting, &Value::Null).await.0, StatusCode::NO_CONTENT);
 }

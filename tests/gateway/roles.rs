@@ -122,6 +122,7 @@ POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
 PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
 DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
+GET    /v1/accounts/{account}/mail-templates/{template}/versions | no no no no no yes |
 GET    /v1/accounts/{account}/billing-plan       | no   no   no   no   yes  yes  |
 PUT    /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  | {"name":"x"}
 DELETE /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  |
@@ -203,8 +204,12 @@ GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes 
 PATCH  /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  | {"state":"acknowledged"}
 PATCH  /v1/messages/{message}                    | yes  no   yes  no   no   yes  | {"text":"y"}
 DELETE /v1/messages/{message}                    | no   no   no   no   no   yes  |
+POST   /v1/files?name=a.txt                      | yes  yes  yes  yes  yes  yes  | {"x":"y"}
+DELETE /v1/files/{file}                          | -    -    -    -    -    -    |
+GET    /v1/messages/attention                    | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
+POST   /v1/messages/{message}/reveal             | yes  yes  yes  yes  no   yes  |
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |

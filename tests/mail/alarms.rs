@@ -67,3 +67,29 @@ async fn an_alarm_is_raised_once_and_cleared_once_and_mailed() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_reaches_nobody_is_an_alarm_that_mails_the_service() {
+    let lab = MailLab::start().await;
+    let house = House::start(&plain(&lab.port("PLAIN_PORT"))).await;
+    let mut events = house.events("2001").await;
+    let rule = json!({
+        "name": "届かない伝言", "metric": "undelivered", "above": 0, "for_s": 0, "clear_for_s": 0,
+        "to": ["sv@sakura.example.jp"],
+    });
+    house.ask("admin", Method::POST, "/v1/alarm-rules", rule).await;
+    // The account has nobody to whom it could go.
+    let message = json!({"account": house.account, "text": "納期の確認"});
+    let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
+    assert_eq!(saved["delivery"]["reason"], "no_contact", "{saved}");
+    let raised = event(&mut events, "alarm.raised").await;
+    assert_eq!((&raised["metric"], &raised["value"]), (&json!("undelivered"), &json!(1.0)), "{raised}");
+    let path = format!("/v1/messages/{}", saved["id"].as_str().unwrap());
+    house.ask("1001", Method::PATCH, &path, json!({"state": "acknowledged"})).await;
+    event(&mut events, "alarm.cleared").await;
+    eventually_within(TEST_TIMEOUT, "both mails are there", async || {
+        let count = lab.count("sv");
+        if count == 2 { Ok(()) } else { Err(format!("{count} mails: {}", lab.log())) }
+    })
+    .await;
+}

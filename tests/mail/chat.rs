@@ -20,7 +20,7 @@ use super::house::House;
 use crate::support::wait::eventually;
 
 /// What is secret in every URL and header of these tests.
-const SECRET: &str = "s3cretpart0123456789";
+pub(crate) const SECRET: &str = "s3cretpart0123456789";
 
 /// What the service does with a request.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Seen {
 
 /// A service that answers what it was told to, and then 200 `ok`.
 #[derive(Clone)]
-struct StandIn {
+pub(crate) struct StandIn {
     port: u16,
     pem: String,
     /// The files of the daemon's configuration.
@@ -63,7 +63,7 @@ struct StandIn {
 }
 
 impl StandIn {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -119,12 +119,12 @@ impl StandIn {
     }
 
     /// The URL of a webhook that begins like one of the service.
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.port)
     }
 
     /// A daemon for which this service is every chat, and the gateway of SMS.
-    async fn house(&self) -> House {
+    pub(crate) async fn house(&self) -> House {
         let directory = self.directory.path();
         let (ca_file, gateways) = (directory.join("ca.pem"), directory.join("gateways.toml"));
         std::fs::write(&ca_file, &self.pem).unwrap();
@@ -174,7 +174,7 @@ async fn read(
 
 impl House {
     /// An endpoint of a contact; the record.
-    async fn endpoint(&self, contact: &str, fields: Value) -> Value {
+    pub(crate) async fn endpoint(&self, contact: &str, fields: Value) -> Value {
         let mut whole = json!({"account": self.account, "contact": contact, "priority": 0});
         for (key, value) in fields.as_object().unwrap() {
             whole[key] = value.clone();
@@ -183,7 +183,7 @@ impl House {
     }
 
     /// A contact without a mail address.
-    async fn person(&self, name: &str) -> String {
+    pub(crate) async fn person(&self, name: &str) -> String {
         let fields = json!({"account": self.account, "name": name});
         let made = self.ask("admin", Method::POST, "/v1/contacts", fields).await;
         made["id"].as_str().unwrap().to_owned()

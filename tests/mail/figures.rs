@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::chat::{SECRET, StandIn};
 use super::house::{House, plain, signed_in};
 use crate::mail_lab::MailLab;
 use crate::support::wait::{eventually, eventually_within};
@@ -23,21 +24,51 @@ async fn from_saved_to_taken() {
         house.save(&contact, &format!("{n}")).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    printed_times("saved to taken by the mail server, over TLS", &all_sent(&house, MESSAGES).await);
+}
+
+/// Ten chats, each of which takes one message a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_saved_to_a_chat() {
+    const MESSAGES: usize = 60;
+    const CHATS: usize = 10;
+    let service = StandIn::start().await;
+    let house = service.house().await;
+    let mut contacts = Vec::new();
+    for n in 0..CHATS {
+        let contact = house.person(&format!("担当{n}")).await;
+        let address = service.url(&format!("/services/T{n}/B{n}/{SECRET}{n}"));
+        house.endpoint(&contact, json!({"kind": "slack", "address": address})).await;
+        contacts.push(contact);
+    }
+    for n in 0..MESSAGES {
+        house.save(&contacts[n % CHATS], &format!("{n}")).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    printed_times("saved to taken by a chat", &all_sent(&house, MESSAGES).await);
+}
+
+/// The deliveries of messages that were saved ten a second, once all are sent.
+async fn all_sent(house: &House, messages: usize) -> Vec<serde_json::Value> {
     let sent = async || {
         let found = house.get("/v1/deliveries?state=sent").await;
         let items = found["items"].as_array().unwrap().clone();
-        if items.len() == MESSAGES { Ok(items) } else { Err(format!("{} of {MESSAGES}", items.len())) }
+        if items.len() == messages { Ok(items) } else { Err(format!("{} of {messages}", items.len())) }
     };
-    let items = eventually("all are sent", sent).await;
+    eventually("all are sent", sent).await
+}
+
+fn printed_times(what: &str, deliveries: &[serde_json::Value]) {
     let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let mut took: Vec<i64> = items
+    let mut took: Vec<i64> = deliveries
         .iter()
         .map(|item| time(&item["changed_at"]).as_millisecond() - time(&item["created_at"]).as_millisecond())
         .collect();
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
     println!(
-        "saved to taken, {MESSAGES} messages at 10/s over TLS: p50 {} ms, p95 {} ms, max {} ms",
+        "{what}, {} messages at 10/s: p50 {} ms, p95 {} ms, max {} ms",
+        took.len(),
         at(50),
         at(95),
         at(100)

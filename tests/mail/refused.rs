@@ -23,6 +23,7 @@ async fn a_refused_recipient_fails_the_message_until_somebody_sends_it_again() {
     let lab = MailLab::start().await;
     let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
     let gone = house.contact("退職", "gone@sakura.example.jp").await;
+    let mut events = house.events("2001").await;
     for (answer, status) in [("552 5.2.2 mailbox full", json!("5.2.2")), ("554 5.7.1 policy", json!("5.7.1"))]
     {
         lab.at_recipient("gone@sakura.example.jp", &[Answer::Say(answer)]);
@@ -35,6 +36,15 @@ async fn a_refused_recipient_fails_the_message_until_somebody_sends_it_again() {
         assert_eq!((&delivery["state"], &delivery["status"]), (&json!("bounced"), &status), "{delivery}");
         assert_eq!(delivery["attempts"], 1);
     }
+    // What is refused by a rule is about the sender: supervisors are told.
+    let policy = loop {
+        let event = events.next().await.unwrap();
+        if event["kind"] == "bounce.policy" {
+            break event["data"].clone();
+        }
+    };
+    let said = (&policy["kind"], &policy["status"], &policy["source"]);
+    assert_eq!(said, (&json!("failed"), &json!("5.7.1"), &json!("smtp")), "{policy}");
     // After the last byte, too.
     lab.at_last_byte("gone@sakura.example.jp", &[Answer::Say("554 5.6.0 not like this")]);
     let id = house.save(&gone, "末尾").await;
@@ -47,6 +57,36 @@ async fn a_refused_recipient_fails_the_message_until_somebody_sends_it_again() {
     arrives(&lab, "gone", 1).await;
     assert_eq!(house.deliveries(&id).await.len(), 1);
     house.log_is_clean(&["gone@sakura.example.jp"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_that_is_too_large_goes_without_its_files() {
+    let lab = MailLab::start().await;
+    let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
+    let contact = house.contact("小箱", "small@sakura.example.jp").await;
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3);
+    let message = json!({
+        "account": house.account, "contact": contact, "text": "納期の確認", "call_back": {"until": until.to_string()},
+    });
+    let large = Answer::Say("552 5.3.4 message size exceeds the limit");
+    lab.at_last_byte("small@sakura.example.jp", std::slice::from_ref(&large));
+    let saved = house.ask("1001", Method::POST, "/v1/messages", message.clone()).await;
+    let id = saved["id"].as_str().unwrap();
+    house.is_sent(id).await;
+    arrives(&lab, "small", 1).await;
+    let mail = ReadMail::read(&lab.mails("small")[0]);
+    assert!(mail.html.is_none() && mail.text.contains("納期の確認"), "{}", mail.text);
+    assert!(mail.text.contains("※先方のメールサーバーの容量制限により"), "{}", mail.text);
+    let delivery = house.deliveries(id).await.remove(0);
+    assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("sent"), &json!(1)), "{delivery}");
+    // A system that does not take this one either does not get it.
+    lab.at_last_byte("small@sakura.example.jp", &[large.clone(), large]);
+    let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
+    let id = saved["id"].as_str().unwrap();
+    house.message_until(id, "the message failed", |m| m["state"] == "failed").await;
+    assert_eq!(house.deliveries(id).await[0]["status"], "5.3.4");
+    assert_eq!(lab.count("small"), 1);
+    house.log_is_clean(&["small@sakura.example.jp"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

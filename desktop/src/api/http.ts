@@ -62,6 +62,27 @@ export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path
 /** Only if nobody changed the record since `seen`. */
 export const removeSeen = <T>(path: string, seen: string): Promise<T> =>
   request<T>('DELETE', path, undefined, newKey(), false, { 'If-Match': `"${seen}"` });
+/** So long an upload may take, in milliseconds. */
+const UPLOAD_MS_MAX = 60_000;
+
+/** Sends the bytes of a file. */
+export async function upload<T>(path: string, query: Record<string, string>, file: Blob): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(`${path}?${new URLSearchParams(query)}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/octet-stream' },
+      body: file,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      signal: AbortSignal.timeout(UPLOAD_MS_MAX),
+    });
+  } catch {
+    throw new ApiError(0, 'unreachable', '');
+  }
+  return parsed(await textOf(await taken(response))) as T;
+}
+
 /** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */
 export const patchSeen = <T>(path: string, body: unknown, seen: string): Promise<T> =>
   request<T>('PATCH', path, body, newKey(), false, { 'If-Match': `"${seen}"` });
@@ -101,6 +122,11 @@ async function answered(
   } catch {
     throw new ApiError(0, 'unreachable', '');
   }
+  return taken(response);
+}
+
+/** The answer, if it is no problem. */
+async function taken(response: Response): Promise<Response> {
   if (response.ok) return response;
   const problem = (parsed(await textOf(response)) ?? {}) as Partial<Problem> & Record<string, unknown>;
   throw new ApiError(response.status, problem.type ?? 'unknown', problem.detail ?? problem.title ?? '', problem);

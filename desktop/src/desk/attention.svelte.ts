@@ -63,6 +63,12 @@ export function payAttention(hasFocusToo: () => boolean): void {
     return () => clearInterval(timer);
   });
 
+  let heard = desk.messageAlarms;
+  $effect(() => {
+    if (desk.messageAlarms > heard) alarm();
+    heard = desk.messageAlarms;
+  });
+
   $effect(() => notifyOf(away && prefs.notifications ? matters : [], prefs.language));
 
   // The number on the icon of an installed page.
@@ -116,12 +122,12 @@ function prove(call: Call, hidden: boolean): void {
 
 /** Two soft tones, upwards: a call. */
 const RING = [[0, 659], [0.22, 880]] as const;
-/** Three, downwards: a figure is beyond its threshold. */
+/** Three, downwards: a figure is beyond its threshold, or a message needs a supervisor. */
 const ALARM = [[0, 880], [0.18, 698], [0.36, 523]] as const;
 
 const ring = (): void => play(RING);
 
-/** A figure became an alarm. */
+/** A figure became an alarm, or a message needs a supervisor. */
 export function alarm(): void {
   if (prefs.sound) play(ALARM);
 }

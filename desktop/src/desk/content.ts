@@ -64,6 +64,7 @@ export function contentOf(written: Draft, known?: Known, asked?: Asked): TakeMes
     }),
     ...(Object.keys(from).length ? { from } : {}),
     ...(Object.keys(call_back).length ? { call_back } : {}),
+    ...(draft.files.length ? { files: draft.files.map((one) => one.id) } : {}),
     ...(draft.transfer ? { transfer: { id: draft.transfer, outcome: draft.transfer_outcome } } : {}),
     ...(asked ? scriptOf(draft, asked.form) : {}),
   };
@@ -104,6 +105,7 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       script: isHidden(wanted) ? undefined : script?.id,
       script_version: script?.version,
     }),
+    files: (wanted.files ?? []).map((id) => ({ id, name: id.slice(-4) })),
     answers: Object.fromEntries((wanted.answers ?? []).map(({ id, value }) => [id, [value]])),
     offers: Object.fromEntries((wanted.offers ?? []).map(({ id, result }) => [id, result])),
   };

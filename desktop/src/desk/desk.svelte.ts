@@ -28,6 +28,7 @@ import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './
 import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
 import { forgetKept, readKept, writeKept } from './kept.ts';
+import { alarmOf } from './messageList.ts';
 import { prefs } from './prefs.svelte.ts';
 import { keepShell } from './shell.ts';
 import {
@@ -93,6 +94,10 @@ class Desk {
   overrides = $state(0);
   /** Grows when a phone task changed, or may have changed. */
   taskChanges = $state(0);
+  /** Grows when messages, or returned mails, changed or may have changed. */
+  messageChanges = $state(0);
+  /** Grows when a message needs a supervisor at once. */
+  messageAlarms = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
   callbackChanges = $state(0);
   /** The call for which this desk asked for help last, and when. */
@@ -270,7 +275,9 @@ class Desk {
     if (events.some(isAboutCallbacks)) this.callbackChanges += 1;
     if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
     if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.taskChanges += 1;
+    if (events.some(isAboutMessages)) this.messageChanges += 1;
     this.sayWhatWent(events);
+    this.sayWhatFailed(events);
   }
 
   /** What the snapshot does not hold. */
@@ -322,6 +329,19 @@ class Desk {
         const number = data.number ?? '';
         this.notice('error', () => t('message.unanswered_taker', { number }));
       }
+    }
+  }
+
+  /** What a supervisor must see to at once, with a sound. */
+  private sayWhatFailed(events: StreamEvent[]): void {
+    const { role } = this.state.viewer;
+    if (role !== 'supervisor' && role !== 'admin') return;
+    for (const { kind, data } of events) {
+      const why = alarmOf(kind, data as unknown as Partial<Message> & { to?: string });
+      if (!why) continue;
+      const number = String(data['number'] ?? '');
+      this.messageAlarms += 1;
+      this.notice('error', () => t(`message.alarm.${why}`, { number }));
     }
   }
 
@@ -553,6 +573,9 @@ class Desk {
     setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
 }
+
+const isAboutMessages = ({ kind }: StreamEvent): boolean =>
+  kind.startsWith('message.') || kind === 'bounce.unmatched' || kind === 'stream.snapshot';
 
 const isAboutCallbacks = ({ kind, data }: StreamEvent): boolean =>
   kind === 'callback.changed' || kind === 'stream.snapshot' || (kind === 'call.ended' && data['outcome'] === 'abandoned');

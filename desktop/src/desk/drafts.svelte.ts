@@ -63,6 +63,8 @@ export interface Draft {
   answers: Record<string, string[]>;
   /** What the caller said to its offers, by offer. */
   offers: Record<string, string>;
+  /** Files that were uploaded for it. */
+  files: { id: string; name: string }[];
   /** The message that is changed or corrected, in this version, and why. */
   corrects: string;
   corrects_version: number;
@@ -85,7 +87,7 @@ export const NO_MESSAGE = {
   ...{ from_name: '', from_kanji: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
   ...{ call_back_number: '', call_back_from: '', call_back_until: '', call_back_text: '', subject: '', hold_until: '' },
   ...{ script: '', script_version: 0, answers: {} as Record<string, string[]>, offers: {} as Record<string, string> },
-  ...{ transfer: '', transfer_outcome: '' },
+  ...{ transfer: '', transfer_outcome: '', files: [] as { id: string; name: string }[] },
   ...{ corrects: '', corrects_version: 0, why: '' },
 };
 

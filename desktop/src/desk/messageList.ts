@@ -9,9 +9,9 @@ import type { Message } from '../api/types.ts';
 import type { Query } from '../api/http.ts';
 import { dayStart } from './history.ts';
 
-export type Tab = 'attention' | 'open' | 'failed' | 'held' | 'complaint' | 'report' | 'test' | 'all';
+export type Tab = 'attention' | 'open' | 'failed' | 'sent' | 'held' | 'complaint' | 'report' | 'test' | 'all';
 
-const TABS: readonly Tab[] = ['open', 'failed', 'held', 'complaint', 'report', 'test', 'all'];
+const TABS: readonly Tab[] = ['open', 'failed', 'sent', 'held', 'complaint', 'report', 'test', 'all'];
 
 /** The tabs of this role; the first one is open at the beginning. */
 export const tabsOf = (role: string | undefined): readonly Tab[] => (role === 'operator' ? TABS : ['attention', ...TABS]);
@@ -39,7 +39,13 @@ export function queriesOf(tab: Tab, narrowed: Narrowed): Query[] {
     to: to ? dayStart(to, 1).toISOString() : undefined,
   };
   if (tab !== 'attention') return [{ ...all, ...QUERIES[tab] }];
-  return [{ state: 'open' }, { state: 'failed' }, { state: 'open', mark: 'complaint' }, { state: 'open', urgency: 'urgent' }].map(
+  return [
+    { state: 'open' },
+    { state: 'failed' },
+    { unanswered: 'true' },
+    { state: 'open', mark: 'complaint' },
+    { state: 'open', urgency: 'urgent' },
+  ].map(
     (one) => ({ ...all, ...one }),
   );
 }
@@ -47,6 +53,7 @@ export function queriesOf(tab: Tab, narrowed: Narrowed): Query[] {
 const QUERIES: Record<Exclude<Tab, 'attention'>, Query> = {
   open: { state: 'open' },
   failed: { state: 'failed' },
+  sent: { state: 'sent' },
   held: { state: 'open', held: 'true' },
   complaint: { mark: 'complaint' },
   report: { kind: 'report' },
@@ -74,9 +81,10 @@ export function belongsTo(one: Message, tab: Tab, narrowed: Narrowed, now: numbe
 function isIn(one: Message, tab: Tab, now: number): boolean {
   switch (tab) {
     case 'attention':
-      return one.state === 'open' || one.state === 'failed';
+      return one.state === 'open' || one.state === 'failed' || isUnanswered(one);
     case 'open':
     case 'failed':
+    case 'sent':
       return one.state === tab;
     case 'held':
       return isHeld(one, now);
@@ -90,8 +98,11 @@ function isIn(one: Message, tab: Tab, now: number): boolean {
   }
 }
 
+/** It was sent, and its route was over before anybody confirmed. */
+const isUnanswered = (one: Message): boolean => one.state === 'sent' && (one as Partial<Message>).delivery?.route?.state === 'unanswered';
+
 /** Why a message must be seen to, the most urgent first. */
-const WHYS = ['failed', 'unrouted', 'complaint', 'overdue', 'urgent', 'waits', 'held', 'test'] as const;
+const WHYS = ['failed', 'unrouted', 'unanswered', 'complaint', 'overdue', 'urgent', 'waits', 'held', 'test'] as const;
 export type Why = (typeof WHYS)[number];
 
 /** How far the delivery of a message is. A daemon of an earlier version says nothing of it. */
@@ -107,6 +118,7 @@ export const deliveryOf = (one: Message): Delivered | undefined => (one as { del
 export function whyOf(one: Message, now: number): Why {
   if (one.kind === 'test') return 'test';
   if (one.state === 'failed') return 'failed';
+  if (isUnanswered(one)) return 'unanswered';
   if (isHeld(one, now)) return 'held';
   const delivery = deliveryOf(one);
   if (delivery?.state === 'none' && delivery.reason && delivery.reason !== 'no_mail_server') return 'unrouted';
@@ -121,4 +133,18 @@ export function byAttention(all: readonly Message[], now: number): Message[] {
   const rank = new Map(all.map((one) => [one.id, WHYS.indexOf(whyOf(one, now))]));
   const older = (a: Message, b: Message) => (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : 0);
   return [...all].sort((a, b) => (rank.get(a.id) ?? 0) - (rank.get(b.id) ?? 0) || older(a, b));
+}
+
+export type MessageAlarm = 'failed' | 'unrouted' | 'unanswered' | 'complaint' | 'policy';
+
+/** Why an event about a message, or about its mail, needs a supervisor at once, if it does. */
+export function alarmOf(kind: string, data: Partial<Message> & { to?: string }): MessageAlarm | undefined {
+  if (data.kind === 'test') return undefined;
+  if (kind === 'bounce.policy') return 'policy';
+  if (kind === 'message.failed') return 'failed';
+  if (kind === 'message.unanswered') return data.to === 'taker' ? undefined : 'unanswered';
+  if (kind !== 'message.saved') return undefined;
+  const { delivery } = data;
+  if (delivery?.state === 'none' && delivery.reason && delivery.reason !== 'no_mail_server') return 'unrouted';
+  return data.mark === 'complaint' ? 'complaint' : undefined;
 }

@@ -54,7 +54,7 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['Ctrl+K', 'palette.title', 'Ctrl+K'],
   ['J', 'key.row', 'K'],
   ['U', 'message.change'],
-  ['G / P / V', 'key.message_row'],
+  ['G / O / P / V', 'key.message_row'],
   ['1 – 6', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
@@ -144,6 +144,14 @@ function rowGives(button: string): void {
   document.activeElement?.closest('[data-message]')?.querySelector<HTMLElement>(`[data-${button}]`)?.click();
 }
 
+/** To the field for another address, in the row of a message that has the focus. */
+function elsewhere(): void {
+  const row = document.activeElement?.closest('[data-message]');
+  const opens = row?.querySelector<HTMLElement>('[data-row]');
+  if (opens?.getAttribute('aria-expanded') === 'false') opens.click();
+  void tick().then(() => row?.querySelector<HTMLElement>('[data-elsewhere]')?.focus());
+}
+
 /** To the next row of a list that has rows to open, or to the one before. */
 function toRow(step: 1 | -1): void {
   const rows = [...document.querySelectorAll<HTMLElement>('main [data-row]')];
@@ -215,6 +223,7 @@ const ACTIONS: Record<string, () => void> = {
   j: () => toRow(1),
   k: () => toRow(-1),
   g: () => rowGives('again'),
+  o: elsewhere,
   p: () => rowGives('phone'),
   v: () => rowGives('acknowledge'),
   u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),

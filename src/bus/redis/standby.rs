@@ -377,6 +377,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::TaskChanged
         | EventKind::MailServer
         | EventKind::BounceUnmatched
+        | EventKind::BouncePolicy
         | EventKind::DocumentPublished
         | EventKind::NoticeChanged
         | EventKind::ContactPresence

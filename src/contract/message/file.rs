@@ -11,6 +11,8 @@ use crate::identity::printable;
 pub const MESSAGE_FILES_MAX: usize = 5;
 /// Largest file, in bytes.
 pub const MESSAGE_FILE_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Most bytes of all files of a message: in a mail they are a third larger, and many servers take 10 MB.
+pub const MESSAGE_FILES_BYTES_MAX: u64 = 7 * 1024 * 1024;
 /// Longest name, in characters.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -31,6 +33,10 @@ pub enum FileType {
     Jpeg,
     /// Pages of a fax.
     Tiff,
+    /// Text.
+    Txt,
+    /// A table.
+    Csv,
 }
 
 impl FileType {
@@ -58,7 +64,38 @@ impl FileType {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
             Self::Tiff => "image/tiff",
+            Self::Txt => "text/plain; charset=utf-8",
+            Self::Csv => "text/csv; charset=utf-8",
         }
+    }
+
+    /// The endings of names of such files.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Pdf => &["pdf"],
+            Self::Wav => &["wav"],
+            Self::Mp3 => &["mp3"],
+            Self::Png => &["png"],
+            Self::Jpeg => &["jpg", "jpeg"],
+            Self::Tiff => &["tif", "tiff"],
+            Self::Txt => &["txt"],
+            Self::Csv => &["csv"],
+        }
+    }
+
+    /// What text with this name is: only the name tells a table from a text, and anything else from both.
+    fn of_text(name: &str, bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return None;
+        }
+        [Self::Txt, Self::Csv].into_iter().find(|kind| kind.ends(name))
+    }
+
+    /// Whether a name has an ending of this type.
+    fn ends(self, name: &str) -> bool {
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        ending.is_some_and(|ending| self.endings().contains(&ending.as_str()))
     }
 }
 
@@ -78,8 +115,11 @@ pub struct MessageFile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     /// Its content is none of the types.
-    #[error("the file is none of: PDF, WAV, MP3, PNG, JPEG, TIFF")]
+    #[error("the file is none of: PDF, WAV, MP3, PNG, JPEG, TIFF, or .txt and .csv in UTF-8")]
     Type,
+    /// Its name says that it is something else.
+    #[error("the file is not what the end of its name says: name it .{0}")]
+    Ending(&'static str),
     /// It is too large.
     #[error("the file is larger than {MESSAGE_FILE_BYTES_MAX} bytes")]
     TooLarge,
@@ -98,18 +138,24 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Reads the type from the content, and checks name and size.
+    /// Reads the type from the content, and checks name and size. The name must end as files of that type do, so that a recipient's
+    /// computer opens nothing else.
     ///
     /// # Errors
     /// See [`FileError`].
     pub fn new(name: &str, content: Vec<u8>) -> Result<Self, FileError> {
-        let file_type = FileType::of(&content).ok_or(FileError::Type)?;
+        let file_type = FileType::of(&content)
+            .or_else(|| FileType::of_text(name.trim(), &content))
+            .ok_or(FileError::Type)?;
         if content.len() > MESSAGE_FILE_BYTES_MAX {
             return Err(FileError::TooLarge);
         }
         let name = printable(name, usize::MAX).ok_or(FileError::Name)?;
         if name.chars().count() > NAME_CHARS_MAX || name.contains(['/', '\\']) || name.starts_with('.') {
             return Err(FileError::Name);
+        }
+        if !file_type.ends(&name) {
+            return Err(FileError::Ending(file_type.endings()[0]));
         }
         let bytes = content.len() as u64;
         Ok(Self { file: MessageFile { name: name.to_string(), file_type, bytes }, content })
@@ -133,10 +179,23 @@ mod tests {
             ("a\\b.wav", wav.clone(), FileError::Name),
             (".wav", wav.clone(), FileError::Name),
             ("\r\n", wav.clone(), FileError::Name),
+            ("a.exe", wav.clone(), FileError::Ending("wav")),
+            ("a", wav.clone(), FileError::Ending("wav")),
+            ("a.html", b"<script>".to_vec(), FileError::Type),
+            ("a.txt", b"\0\x01".to_vec(), FileError::Type),
+            ("a.csv", b"\x82\xa0".to_vec(), FileError::Type),
             ("a.wav", [wav, vec![0; MESSAGE_FILE_BYTES_MAX]].concat(), FileError::TooLarge),
         ] {
             assert_eq!(NewFile::new(name, content), Err(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn text_is_known_by_its_name() {
+        for (name, kind) in [("見積.txt", FileType::Txt), ("a.b.CSV", FileType::Csv)] {
+            assert_eq!(NewFile::new(name, "品番,数\r\n".into()).unwrap().file.file_type, kind);
+        }
+        assert_eq!(NewFile::new("地図.JPEG", b"\xff\xd8\xff\xe0".to_vec()).unwrap().file.name, "地図.JPEG");
     }
 
     #[test]

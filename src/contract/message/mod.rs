@@ -23,7 +23,10 @@ pub use self::fields::{
     CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
     ScriptAnswer, ScriptVersion, Sender, clean_text,
 };
-pub use self::file::{FileError, FileType, MESSAGE_FILE_BYTES_MAX, MESSAGE_FILES_MAX, MessageFile, NewFile};
+pub use self::file::{
+    FileError, FileType, MESSAGE_FILE_BYTES_MAX, MESSAGE_FILES_BYTES_MAX, MESSAGE_FILES_MAX, MessageFile,
+    NewFile,
+};
 pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
@@ -139,7 +142,7 @@ pub struct Message {
     /// The version with which the present revision began; for the events.
     #[serde(skip)]
     pub revision_version: u64,
-    /// Its files, without their contents: a recording.
+    /// Its files, without their contents: a recording, or what was uploaded for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<MessageFile>,
     /// How far its delivery is. A change of this alone leaves `version` as it is.

@@ -15,7 +15,7 @@ use crate::contract::records::Language;
 use crate::mail::Line;
 use crate::messages::csv::{self, Encoding, RowContext};
 use crate::store::deliveries::LetterFacts;
-use crate::store::digests::{DigestFacts, DigestItem};
+use crate::store::digests::{DigestFacts, DigestItem, DispositionCount};
 
 /// Most characters of a message's text in the mail; the attached table has all of it. With these, the longest digest is within
 /// what a template may write.
@@ -36,6 +36,10 @@ pub(super) struct DigestValues {
     until: String,
     /// The calls of the time, if the digest counts them.
     calls: Option<Calls>,
+    /// How calls ended by their after-call work, the most frequent first.
+    dispositions: Vec<Ended>,
+    /// The same in one line: `営業 2件、見積 1件`.
+    results: String,
     /// Times at which calls could not be counted.
     gaps: Vec<String>,
     /// The time of an earlier digest that was not sent.
@@ -55,6 +59,13 @@ struct Calls {
     offered: u64,
     answered: u64,
     abandoned: u64,
+}
+
+/// How many calls ended in one way.
+#[derive(Debug, Serialize)]
+struct Ended {
+    label: String,
+    calls: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,9 +98,18 @@ impl DigestValues {
             answered: calls.answered,
             abandoned: calls.abandoned,
         });
+        let dispositions: Vec<Ended> =
+            report.dispositions.iter().map(|one| Ended::of(one, settings, language)).collect();
+        let result = |one: &Ended| match language {
+            Language::Ja => format!("{} {}件", one.label, one.calls),
+            Language::En => format!("{} {}", one.label, one.calls),
+        };
+        let results: Vec<String> = dispositions.iter().map(result).collect();
         Self {
             account: Named { name: facts.account_name.clone() },
             to: recipient(facts),
+            dispositions,
+            results: results.join(language.say("、", ", ")),
             name: run.name.clone(),
             opening: opening(digest, language).to_owned(),
             from: when_in(run.from, zone, language),
@@ -131,6 +151,19 @@ fn opening(digest: &DigestFacts, language: Language) -> &'static str {
 fn span(from: Timestamp, to: Timestamp, zone: &TimeZone) -> String {
     let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%m/%d %H:%M:%S").to_string();
     format!("{}〜{}", clock(from), clock(to))
+}
+
+impl Ended {
+    fn of(one: &DispositionCount, settings: &LetterSettings, language: Language) -> Self {
+        let label = match settings.dispositions.iter().find(|known| known.code == one.code.as_str()) {
+            Some(known) => {
+                language.say(known.label.as_str(), known.label_en.as_ref().unwrap_or(&known.label))
+            }
+            // The configuration had it when the call ended.
+            None => one.code.as_str(),
+        };
+        Self { label: label.to_owned(), calls: one.calls }
+    }
 }
 
 impl Item {
@@ -261,7 +294,13 @@ pub(super) fn samples(mut facts: LetterFacts) -> Vec<LetterFacts> {
     vec![
         of(
             vec![item(message.fields.clone()), item(notice), item(urgent)],
-            DigestReport { calls: Some(counted), has_more: true, csv: true, ..DigestReport::default() },
+            DigestReport {
+                calls: Some(counted),
+                dispositions: vec![DispositionCount { code: "sales".into(), calls: 1 }],
+                has_more: true,
+                csv: true,
+                ..DigestReport::default()
+            },
         ),
         of(Vec::new(), DigestReport { calls: Some(CallCounts::default()), ..DigestReport::default() }),
         of(
@@ -286,7 +325,11 @@ mod tests {
     use crate::numbers::NumberPlan;
 
     fn settings() -> LetterSettings {
-        LetterSettings::of_samples(TimeZone::get("Asia/Tokyo").unwrap(), NumberPlan::default(), Vec::new())
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
+        LetterSettings {
+            dispositions: vec!["sales:営業のお電話|Sales call".parse().unwrap()], ..settings
+        }
     }
 
     fn letter(n: usize) -> Letter {
@@ -304,13 +347,24 @@ mod tests {
             letter.text,
             format!(
                 "さくら商事\n佐々木様\n\nお預かりした伝言をまとめてご報告いたします。\n\n\
-                 期間　　11月30日(月) 09:53から11月30日(月) 17:53まで\n入電　　3件（応答 2件、放棄 1件）\n伝言　　3件\n\n\
+                 期間　　11月30日(月) 09:53から11月30日(月) 17:53まで\n入電　　3件（応答 2件、放棄 1件）\n結果　　営業のお電話 1件\n伝言　　3件\n\n\
                  1. 11月30日(月) 09:53　{item}\n\
                  2. 11月30日(月) 09:53\n　【至急】佐々木様宛　\n　伝言を一件お預かりしております。内容はお電話でお尋ねください。\n　受付番号 261130-0007\n\n\
                  3. 11月30日(月) 09:53　{item}\n\
                  続きは別のメールでお送りいたします。\n\n受付番号 261130-0007\nさくら電話秘書\n"
             )
         );
+    }
+
+    #[test]
+    fn results_of_calls_have_their_labels_in_the_language_of_the_digest() {
+        let mut facts = samples_of_digests().remove(0);
+        facts.language = Language::En;
+        let gone = DispositionCount { code: "gone".into(), calls: 2 };
+        facts.digest.as_mut().unwrap().run.report.dispositions.insert(0, gone);
+        let letter = Letter::write(&settings(), &Templates::default(), &facts, None);
+        let said = letter.text.lines().find(|line| line.starts_with("Results")).unwrap();
+        assert_eq!((letter.failed, said), (vec![], "Results: gone 2, Sales call 1"));
     }
 
     #[test]

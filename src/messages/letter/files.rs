@@ -15,7 +15,7 @@ pub(super) fn call_back_event(
     charset: Charset,
 ) -> Option<String> {
     let (message, fields) = (&facts.message, &facts.message.fields);
-    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8)?;
+    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8 && !facts.is_bare)?;
     let language = facts.language;
     let summary = if fields.privacy == Privacy::Notice {
         language.say("折り返しのお願い", "Please call back").to_owned()
@@ -51,6 +51,38 @@ pub fn has_document(facts: &LetterFacts) -> bool {
 pub fn fax_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
     let name = format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default());
     (MessageFile { name, file_type: FileType::Pdf, bytes: content.len() as u64 }, content)
+}
+
+/// The same message for a mail without files and without an HTML part, for a system to which the whole one was too large. `None`: it has
+/// no files.
+#[must_use]
+pub fn without_files(mut facts: LetterFacts) -> Option<LetterFacts> {
+    let has_table =
+        facts.digest.as_ref().is_some_and(|digest| digest.run.report.csv && !digest.items.is_empty());
+    let has_event =
+        facts.message.fields.call_back.as_ref().is_some_and(|back| back.from.or(back.until).is_some());
+    if !(has_document(&facts) || has_files(&facts) || has_table || has_event) {
+        return None;
+    }
+    facts.document_bytes = None;
+    facts.message.files.clear();
+    facts.html = false;
+    if let Some(digest) = &mut facts.digest {
+        digest.run.report.csv = false;
+    }
+    facts.is_bare = true;
+    Some(facts)
+}
+
+/// What a mail without its files says of that; nothing in others.
+pub(super) fn bare_note(facts: &LetterFacts) -> &'static str {
+    match facts.is_bare {
+        true => facts.language.say(
+            "\n※先方のメールサーバーの容量制限により、添付ファイルを外してお送りしました。\n",
+            "\n* The files were left out, because your mail server did not take a mail of that size.\n",
+        ),
+        false => "",
+    }
 }
 
 /// Whether the message has files that go with its mail.

@@ -46,7 +46,7 @@ use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
 use self::files::call_back_event;
-pub use files::{fax_file, has_document, has_files};
+pub use files::{fax_file, has_document, has_files, without_files};
 pub use samples::check_template;
 pub use short::ShortLetter;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
@@ -73,6 +73,8 @@ pub struct LetterSettings {
     pub plan: NumberPlan,
     /// Why callers call: the labels of the reasons.
     pub reasons: Vec<Choice>,
+    /// How calls ended: the labels of the results of after-call work, which digests count.
+    pub dispositions: Vec<Choice>,
 }
 
 impl LetterSettings {
@@ -87,6 +89,7 @@ impl LetterSettings {
             time_zone,
             plan,
             reasons,
+            dispositions: Vec::new(),
         }
     }
 }
@@ -126,6 +129,7 @@ pub fn render(
     if facts.charset == EndpointCharset::Iso2022Jp {
         (subject, text, from_name) = carried(&subject, &text, &from_name);
     }
+    text.push_str(files::bare_note(facts));
     let table = digest::table(facts, settings);
     let mut files: Vec<Attachment<'_>> = table
         .iter()
@@ -612,6 +616,7 @@ mod tests {
             time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
             plan: NumberPlan::default(),
             reasons: vec!["nouki:納期".parse().unwrap()],
+            dispositions: Vec::new(),
         }
     }
 
@@ -667,6 +672,7 @@ mod tests {
             document_bytes: None,
             charset: EndpointCharset::Auto,
             html: true,
+            is_bare: false,
             language: Language::Ja,
             templates: Vec::new(),
             digest: None,
@@ -855,6 +861,34 @@ mod tests {
                 check_template(&settings(), (name, language), name.built_in(language)).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_mail_that_was_too_large_goes_without_its_files_and_says_so() {
+        let mut facts = facts(Some("+81355501001"));
+        assert!(without_files(facts.clone()).is_none(), "it has none");
+        let document = b"%PDF-1.4".to_vec();
+        facts.message.kind = MessageKind::Fax;
+        facts.document_bytes = Some(document.len() as u64);
+        let bare = without_files(facts.clone()).unwrap();
+        let to: MailAddress = "desk@sakura.example.jp".parse().unwrap();
+        let of_all = (&settings(), &Templates::default());
+        let (mail, _) = render(of_all, &claimed(), &to, &bare, (&[], None));
+        let mail = String::from_utf8(mail).unwrap();
+        assert!(!mail.contains("multipart") && !mail.contains("application/pdf"), "{mail}");
+        let read = mail_parser::MessageParser::default().parse(mail.as_bytes()).unwrap();
+        let text = read.body_text(0).unwrap();
+        assert!(
+            text.contains("PDFを添付できません") && text.contains("※先方のメールサーバーの容量制限"),
+            "{text}"
+        );
+        // A call-back for the calendar is a file, too; without it there is nothing to leave out.
+        facts.document_bytes = None;
+        let at = facts.message.created_at;
+        facts.message.fields.call_back =
+            Some(CallBack { number: None, from: None, until: Some(at), text: None });
+        let bare = without_files(facts).unwrap();
+        assert!(call_back_event(&settings(), &bare, Charset::Utf8).is_none());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::contract::records::{EndpointCharset, Language};
 use crate::ids::RecordId;
 use crate::store::deliveries::LetterFacts;
 
-/// Tries a template in a language with every sample, and returns what it writes for the first one.
+/// Tries a template in a language with every sample, and returns what it writes for each.
 ///
 /// # Errors
 /// It is too long, or it fails for a sample, or it writes nothing for one.
@@ -22,13 +22,13 @@ pub fn check_template(
     settings: &LetterSettings,
     (name, language): (TemplateName, Language),
     source: &str,
-) -> Result<String, TemplateError> {
+) -> Result<Vec<String>, TemplateError> {
     let wrong = |problem: String| TemplateError { line: 0, problem };
     if source.len() > TEMPLATE_BYTES_MAX {
         return Err(wrong(format!("longer than {TEMPLATE_BYTES_MAX} bytes")));
     }
     let templates = Templates::default();
-    let mut first = None;
+    let mut all = Vec::new();
     let samples = if name.is_of_digest() { samples_of_digests() } else { samples() };
     for (n, facts) in samples.into_iter().enumerate() {
         let facts = &LetterFacts { language, ..facts };
@@ -42,9 +42,9 @@ pub fn check_template(
         if written.trim().is_empty() {
             return Err(wrong("it writes nothing".into()));
         }
-        first.get_or_insert(written);
+        all.push(written);
     }
-    Ok(first.unwrap_or_default())
+    Ok(all)
 }
 
 /// Digests of the first sample.
@@ -113,6 +113,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         document_bytes: (kind == MessageKind::Fax).then_some(40_000),
         charset: EndpointCharset::Auto,
         html: true,
+        is_bare: false,
         language: Language::Ja,
         templates: Vec::new(),
         digest: None,

@@ -3,6 +3,7 @@
 //! Invariant: as of a mail: of a message for the house alone neither who left it nor what it says.
 
 use super::{Letter, LetterSettings, Templates, Values};
+use crate::contract::message::MessageKind;
 use crate::contract::records::Language;
 use crate::store::deliveries::LetterFacts;
 
@@ -48,6 +49,16 @@ impl ShortLetter {
             }
             for answer in &values.answers {
                 text.push_str(&format!("{}{between}{}\n", answer.label, answer.value));
+            }
+            if !facts.message.files.is_empty() && facts.message.kind != MessageKind::Voice {
+                let count = facts.message.files.len();
+                let files = match language {
+                    Language::Ja => {
+                        format!("\nファイルを{count}件お預かりしています。お電話でお尋ねください。\n")
+                    }
+                    Language::En => format!("\nFiles: {count}. Please ask us for them by telephone.\n"),
+                };
+                text.push_str(&files);
             }
         }
         text.push('\n');
@@ -97,7 +108,8 @@ impl ShortLetter {
 }
 
 fn values(settings: &LetterSettings, facts: &LetterFacts) -> Values {
-    let facts = LetterFacts { document_bytes: None, ..facts.clone() };
+    let mut facts = LetterFacts { document_bytes: None, ..facts.clone() };
+    facts.message.files.clear();
     Values::of(&facts, settings, None)
 }
 
@@ -134,8 +146,22 @@ mod tests {
 
     use super::super::samples::samples;
     use super::*;
-    use crate::contract::message::{MessageKind, Privacy};
+    use crate::contract::message::{NewFile, Privacy};
     use crate::numbers::NumberPlan;
+
+    #[test]
+    fn files_do_not_go_to_a_chat_and_it_says_that_there_are_some() {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
+        let mut facts = samples().remove(0);
+        let file = NewFile::new("地図.pdf", b"%PDF-1.7".to_vec()).unwrap().file;
+        facts.message.files = vec![file.clone(), file];
+        let text = ShortLetter::write(&settings, &facts).text;
+        assert!(text.contains("\nファイルを2件お預かりしています。お電話でお尋ねください。\n"), "{text}");
+        facts.message.kind = MessageKind::Voice;
+        let text = ShortLetter::write(&settings, &facts).text;
+        assert!(text.contains("音声を添付できません") && !text.contains("2件"), "{text}");
+    }
 
     #[test]
     fn a_message_is_a_title_and_a_text() {

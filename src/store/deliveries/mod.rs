@@ -130,6 +130,8 @@ pub struct LetterFacts {
     pub charset: EndpointCharset,
     /// Whether the endpoint wants an HTML part.
     pub html: bool,
+    /// Whether it goes without its files, because the whole mail was too large.
+    pub is_bare: bool,
     /// The language of the endpoint, else of the account.
     pub language: Language,
     /// The account's own templates: their names and sources.

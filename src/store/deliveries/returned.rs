@@ -276,9 +276,18 @@ async fn insert(
     .bind(cleaned(&bounce.text))
     .bind(bounce.source)
     .bind(fingerprint.finalize().to_vec())
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(inserted.rows_affected() > 0)
+    let is_new = inserted.rows_affected() > 0;
+    if let (true, Some(BounceClass::Policy), Some(row)) = (is_new, class, row) {
+        // Not the address is at fault, but the sender: an administrator must look.
+        let data = json!({
+            "kind": bounce.kind.as_str(), "status": bounce.status, "source": bounce.source, "delivery": row.id,
+            "message": row.message,
+        });
+        house_notices::note(db, EventKind::BouncePolicy, &data, now).await?;
+    }
+    Ok(is_new)
 }
 
 /// What changes nothing stands in the history of the delivery.

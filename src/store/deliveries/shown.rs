@@ -141,6 +141,7 @@ pub(in super::super) fn message_delivery_of(row: &DbRow) -> Result<MessageDelive
         next_at: row.try_get::<Option<i64>, _>("delivery_next_ms")?.map(from_ms),
         last_error: row.try_get("delivery_error")?,
         route: route_of(row)?,
+        plan: None,
     })
 }
 

@@ -145,6 +145,7 @@ impl Backend {
                 document_bytes: document_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
                 charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
                 html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
+                is_bare: false,
                 language: Language::parse(row.try_get("language")?).unwrap_or_default(),
                 templates,
                 digest,

@@ -25,6 +25,8 @@ use crate::ids::{PbxId, RecordId};
 pub const ITEMS_MAX: u32 = 50;
 /// Most runs in an answer.
 pub const RUNS_MAX: u32 = 100;
+/// Most results of after-call work that a run counts.
+pub const DISPOSITIONS_MAX: u32 = 20;
 /// Most gaps that a run names.
 pub const GAPS_MAX: u32 = 20;
 /// Most digests that are read at once.
@@ -60,6 +62,9 @@ pub struct DigestReport {
     /// The calls of the time, if the digest counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<CallCounts>,
+    /// Of those, how many ended with which result of the after-call work (営業 and so on), the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dispositions: Vec<DispositionCount>,
     /// Times at which no daemon followed a PBX: its calls are not counted. In milliseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<(i64, i64)>,
@@ -83,6 +88,15 @@ pub struct CallCounts {
     pub answered: u64,
     /// Those whose caller hung up before.
     pub abandoned: u64,
+}
+
+/// How many calls of an account ended with a result of the after-call work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispositionCount {
+    /// The code of the result.
+    pub code: String,
+    /// Its calls.
+    pub calls: u64,
 }
 
 /// A run.

@@ -16,8 +16,8 @@ use crate::contract::message::{MessageKind, MessageState, message_day, message_n
 use crate::ids::{PbxId, RecordId};
 use crate::route::{Digest, DispatchInput, IfEmpty, LATE_MAX, World};
 use crate::store::digests::{
-    CallCounts, DUE_MAX, DigestFacts, DigestItem, DigestReport, DigestRun, DigestTimer, DueDigests, GAPS_MAX,
-    ITEMS_MAX, RUNS_MAX, RunOutcome, RunWhen,
+    CallCounts, DISPOSITIONS_MAX, DUE_MAX, DigestFacts, DigestItem, DigestReport, DigestRun, DigestTimer,
+    DispositionCount, DueDigests, GAPS_MAX, ITEMS_MAX, RUNS_MAX, RunOutcome, RunWhen,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -138,9 +138,13 @@ impl Run<'_> {
         let mut items = self.items(&mut *db).await?;
         let has_more = items.len() > ITEMS_MAX as usize;
         items.truncate(ITEMS_MAX as usize);
-        let (calls, gaps) = match self.digest.calls {
-            true => (Some(self.calls(&mut *db).await?), self.gaps(&mut *db).await?),
-            false => (None, Vec::new()),
+        let (calls, dispositions, gaps) = match self.digest.calls {
+            true => (
+                Some(self.calls(&mut *db).await?),
+                self.dispositions(&mut *db).await?,
+                self.gaps(&mut *db).await?,
+            ),
+            false => (None, Vec::new(), Vec::new()),
         };
         let is_empty = items.is_empty() && calls.unwrap_or_default().offered == 0 && gaps.is_empty();
         if is_empty && self.digest.if_empty == IfEmpty::Skip && self.timer.missed_at.is_none() {
@@ -148,6 +152,7 @@ impl Run<'_> {
         }
         let report = DigestReport {
             calls,
+            dispositions,
             gaps,
             missed_ms: self.timer.missed_at.map(to_ms),
             has_more,
@@ -170,7 +175,7 @@ impl Run<'_> {
              FROM messages AS m LEFT JOIN dispatches AS d ON d.message_id = m.id AND d.revision = m.revision
                 AND d.state IN ('running', 'unreached')
              WHERE m.account_id = $1 AND m.created_ms >= $2 AND m.created_ms < $3 AND m.deleted_ms IS NULL
-                AND m.kind IN ('message', 'report', 'fax', 'voice') AND coalesce(m.hold_until_ms, 0) <= $3
+                AND m.kind IN ('message', 'report', 'fax', 'voice', 'callback') AND coalesce(m.hold_until_ms, 0) <= $3
                 AND (coalesce(d.digest = $4, FALSE) OR ((m.created_ms >= $5 OR coalesce(m.hold_until_ms, 0) >= $6)
                     AND ($7 = 'all' OR ($7 = 'low' AND m.urgency = 'low')
                         OR ($7 = 'unacknowledged' AND m.state <> 'acknowledged'))))
@@ -215,6 +220,24 @@ impl Run<'_> {
             }
         }
         Ok(counts)
+    }
+
+    /// What came of the calls, by the after-call work.
+    async fn dispositions(&self, db: &mut DbConnection) -> Result<Vec<DispositionCount>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT w.disposition, count(DISTINCT c.id) AS calls FROM calls AS c CROSS JOIN wrap_ups AS w
+             WHERE c.account_id = $1 AND c.offered_ms >= $2 AND c.offered_ms < $3 AND c.direction = 'inbound'
+                AND w.call_id = c.id AND w.disposition IS NOT NULL
+             GROUP BY w.disposition ORDER BY calls DESC, w.disposition LIMIT $4",
+        )
+        .bind(self.timer.account)
+        .bind(to_ms(self.timer.since))
+        .bind(to_ms(self.to))
+        .bind(i64::from(DISPOSITIONS_MAX))
+        .fetch_all(db)
+        .await?;
+        let count = |(code, calls)| DispositionCount { code, calls: u64::try_from(calls).unwrap_or(0) };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     /// When no daemon followed a PBX. One that is not over yet ends with the run.

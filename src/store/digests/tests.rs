@@ -4,11 +4,19 @@ use serde_json::{Value, json};
 
 use super::super::super::Store;
 use super::*;
+use crate::contract::call::{Direction, Outcome};
+use crate::contract::card::MatchedBy;
 use crate::contract::delivery::{DeliveryState, MessageDeliveryState, UnroutedReason};
+use crate::contract::history::{CallSource, FinishedCall};
 use crate::contract::message::{Message, MessageFields, MessageUpdate, NewMessage};
+use crate::contract::operator::WrapUp;
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
 use crate::delivery::DeliveryInput;
+use crate::identity::Presentation;
+use crate::ids::{CallId, ChannelId};
+use crate::journal::entry::{JournalEntry, WrapUpRecord};
 use crate::numbers::NumberPlan;
+use crate::operators::CompletedWrapUp;
 use crate::store::deliveries::DeliveryFilter;
 use crate::store::erasure::{ErasureStep, LiveCalls};
 use crate::store::mail_servers::MAIL_SERVER;
@@ -102,6 +110,71 @@ impl<H> Rig<H> {
             not_before: at,
         };
         self.store.create_message(&new, &pbx(), at).await.unwrap().0
+    }
+
+    async fn save_as(&self, kind: MessageKind, n: u128, at: Timestamp) {
+        let fields = MessageFields { text: "x".into(), ..MessageFields::default() };
+        let new = NewMessage {
+            id: id(n),
+            account: self.account,
+            call: None,
+            customer: None,
+            kind,
+            taken_by: None,
+            taken_by_name: String::new(),
+            caller: None,
+            content: fields.checked(&NumberPlan::default()).unwrap(),
+            day: "261130".into(),
+            not_before: at,
+        };
+        self.store.create_message(&new, &pbx(), at).await.unwrap();
+    }
+
+    /// A call that an operator took, and the result of the work after it: two people may have written the same one down.
+    async fn call(&self, n: usize, account: RecordId, offered_at: Timestamp, disposition: &str) {
+        let ended_at = offered_at + jiff::SignedDuration::from_secs(30);
+        let id = CallId::derive(&pbx(), &ChannelId::parse(&format!("{n}.1")).unwrap());
+        let call = FinishedCall {
+            id,
+            pbx: pbx(),
+            direction: Direction::Inbound,
+            account: Some(account),
+            matched_by: MatchedBy::Dialled,
+            customer: None,
+            caller: Some("+81355501001".into()),
+            presentation: Presentation::Allowed,
+            dialled: None,
+            diverted_by: None,
+            offered_at,
+            answered_at: Some(offered_at),
+            ended_at,
+            outcome: Outcome::Answered,
+            operators: Vec::new(),
+            handled_by: None,
+            channels: Vec::new(),
+            inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
+            segments: Vec::new(),
+        };
+        self.store.record_call(&call).await.unwrap();
+        for user in [1001, 1002] {
+            let work = WrapUp {
+                call: id,
+                account: Some(account),
+                account_name: String::new(),
+                since: ended_at,
+                until: ended_at,
+                planned_s: 30,
+                extensions: Vec::new(),
+                set_aside_ms: None,
+            };
+            let finished =
+                CompletedWrapUp { work, ended_at, disposition: Some(disposition.into()), notes: None };
+            let user = RecordId(Uuid::from_u128(user));
+            let record = WrapUpRecord { user, finished };
+            self.store.write_entry(&pbx(), &JournalEntry::WrapUp(Box::new(record))).await.unwrap();
+        }
     }
 
     async fn message(&self, n: u128) -> Message {
@@ -227,6 +300,23 @@ async fn without_anything_to_report_a_digest_says_so_or_is_left_out() {
         .unwrap();
     assert!(matches!(skips.run(at(1, 18, 0)).await, RunOutcome::Made(_)));
     assert_eq!(skips.claimed(at(1, 18, 1)).await.remove(0).3.gaps, [gap]);
+}
+
+#[tokio::test]
+async fn a_digest_counts_the_results_of_its_accounts_calls_and_reports_callback_requests() {
+    let rig = rig("send", "all").await;
+    for (n, disposition) in ["sales", "sales", "quote"].into_iter().enumerate() {
+        rig.call(n, rig.account, at(0, 10, 0), disposition).await;
+    }
+    // Not this account's, and not of this time.
+    rig.call(8, id(99), at(0, 10, 0), "sales").await;
+    rig.call(9, rig.account, at(-1, 10, 0), "sales").await;
+    rig.save_as(MessageKind::Callback, 1, at(0, 10, 1)).await;
+    assert!(matches!(rig.run(at(0, 18, 0)).await, RunOutcome::Made(_)));
+    let (_, _, items, report) = rig.claimed(at(0, 18, 1)).await.remove(0);
+    let counted: Vec<_> = report.dispositions.iter().map(|one| (one.code.as_str(), one.calls)).collect();
+    assert_eq!((items, counted), (vec![1], vec![("sales", 2), ("quote", 1)]));
+    assert_eq!(report.calls.unwrap().offered, 3);
 }
 
 #[tokio::test]

@@ -122,14 +122,7 @@ pub(super) async fn start(
     }
     tasks::cancel(&mut *db, message.id, now).await?;
     let routes = account_routes(&mut *db, message.account).await?;
-    let fields = &message.fields;
-    let facts = MessageFacts {
-        contact: fields.contact,
-        urgency: fields.urgency,
-        reason: fields.reason.clone(),
-        action: fields.action,
-        mark: fields.mark,
-    };
+    let facts = MessageFacts::from(&message.fields);
     let digest = match message.kind {
         MessageKind::Digest => digest_name(&mut *db, message.id).await?,
         _ => None,

@@ -4,6 +4,7 @@ use sqlx::QueryBuilder;
 
 use super::super::dialect::{MATCHING_MESSAGES, text_words};
 use super::super::{Backend, Db};
+use crate::contract::delivery::MessageDeliveryState;
 use crate::contract::message::{Mark, MessageKind, MessageState, Urgency};
 use crate::contract::records::search::{fold, fold_number};
 use crate::ids::RecordId;
@@ -59,6 +60,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) 
     }
     let words = [
         (" AND m.state = ", filter.state.map(MessageState::as_str)),
+        (" AND m.delivery_state = ", filter.delivery.map(MessageDeliveryState::as_str)),
         (" AND m.kind = ", filter.kind.map(MessageKind::as_str)),
         (" AND m.urgency = ", filter.urgency.map(Urgency::as_str)),
         (" AND m.mark = ", filter.mark.map(Mark::as_str)),
@@ -67,6 +69,9 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) 
         if let Some(word) = word {
             query.push(condition).push_bind(word);
         }
+    }
+    if filter.is_unanswered {
+        query.push(" AND m.route_state = 'unanswered' AND m.state = 'sent'");
     }
     // The conditions of the indexes of what is rare, which SQLite must find word for word.
     if filter.kind.is_some_and(|kind| kind != MessageKind::Message) {

@@ -14,9 +14,12 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError};
+use crate::contract::delivery::MessageDeliveryState;
 use crate::contract::message::{
     Mark, Message, MessageKind, MessageRevision, MessageState, MessageUpdate, NewMessage, Urgency,
 };
@@ -29,6 +32,10 @@ pub struct MessageFilter {
     pub account: Option<RecordId>,
     /// In this state.
     pub state: Option<MessageState>,
+    /// Whose delivery is in this state.
+    pub delivery: Option<MessageDeliveryState>,
+    /// Sent, and their route was over before anybody confirmed.
+    pub is_unanswered: bool,
     /// Taken in this call.
     pub call: Option<CallId>,
     /// From callers with this number, or who left it, as a key.
@@ -59,6 +66,22 @@ pub struct MessageFilter {
 pub const SEARCH_CHARS_MAX: usize = 200;
 /// Most words of a search that count.
 pub const SEARCH_WORDS_MAX: usize = 8;
+
+/// How far back messages that need attention are counted.
+pub const ATTENTION_PERIOD: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// Messages of the last 31 days that a person must see to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct MessageCounts {
+    /// Nobody has received them.
+    pub failed: u64,
+    /// Nothing sends them, and they are not held: there is no recipient, or no address.
+    pub unrouted: u64,
+    /// They were sent, and their route was over before anybody confirmed.
+    pub unanswered: u64,
+    /// Complaints that nobody of the account has confirmed.
+    pub complaints: u64,
+}
 
 /// A position in the list of messages, newest first: the next page begins after this message. Its text is the page's
 /// cursor.
@@ -180,6 +203,14 @@ impl Store {
     /// The store failed.
     pub async fn count_messages(&self, filter: &MessageFilter) -> Result<u64, StoreError> {
         each!(self, db => db.count_messages(filter).await)
+    }
+
+    /// How many messages a person must see to at `now`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn messages_to_see_to(&self, now: Timestamp) -> Result<MessageCounts, StoreError> {
+        each!(self, db => db.messages_to_see_to(now).await)
     }
 
     /// How many messages of each urgency were sent, and nobody confirmed them until their route was over.

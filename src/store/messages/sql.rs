@@ -1,5 +1,6 @@
 //! The SQL of messages; `filter.rs` has the conditions of a page, and the search by words.
 
+mod attention;
 mod filter;
 
 use jiff::Timestamp;
@@ -195,19 +196,6 @@ impl Backend {
         transaction.commit().await?;
         let is_withdrawn = withdrawn > 0 || message.withdrawn_at.is_some();
         Ok(if is_withdrawn { WithdrawOutcome::Withdrawn(message) } else { WithdrawOutcome::TooLate(message) })
-    }
-
-    pub(in crate::store) async fn unanswered_messages(&self) -> Result<Vec<(Urgency, u64)>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT urgency, count(*) FROM messages
-             WHERE route_state = 'unanswered' AND state = 'sent' AND deleted_ms IS NULL GROUP BY urgency",
-        )
-        .fetch_all(self.readers())
-        .await?;
-        let count = |(urgency, count): (String, i64)| {
-            (Urgency::parse(&urgency).unwrap_or_default(), u64::try_from(count).unwrap_or(0))
-        };
-        Ok(rows.into_iter().map(count).collect())
     }
 
     pub(in crate::store) async fn message_revisions(
@@ -541,12 +529,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::contract::delivery::MessageDeliveryState;
     use crate::contract::records::AccountFields;
     use crate::contract::records::search::fold;
     use crate::ids::{CallId, ChannelId};
     use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
+    use crate::store::messages::{ATTENTION_PERIOD, MessageCounts};
 
     const HANA: RecordId = RecordId(Uuid::from_u128(1001));
 
@@ -919,6 +909,41 @@ mod tests {
         ] {
             assert_eq!(found(filter.clone()).await, wanted, "{filter:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_must_see_to_is_counted_and_found() {
+        let (_held, store, account) = store().await;
+        for n in 1..=6 {
+            create(&store, n, account).await;
+        }
+        let set = async |n: u128, columns: &'static str| {
+            let id = RecordId(Uuid::from_u128(n));
+            let sql = sqlx::AssertSqlSafe(format!("UPDATE messages SET {columns} WHERE id = $1"));
+            sqlx::query(sql).bind(id).execute(super::super::of(&store).writer()).await.unwrap();
+        };
+        set(1, "state = 'failed', delivery_state = 'failed'").await;
+        set(2, "delivery_state = 'none', delivery_reason = 'no_address'").await;
+        set(3, "delivery_state = 'none', delivery_reason = 'no_mail_server'").await;
+        set(4, "state = 'sent', delivery_state = 'sent', route_state = 'unanswered', mark = 'complaint'")
+            .await;
+        set(5, "state = 'failed', delivery_state = 'failed', kind = 'test'").await;
+        set(6, "delivery_state = 'none', delivery_reason = 'no_address', hold_until_ms = 90000").await;
+        let counts = async |now| store.messages_to_see_to(at(now)).await.unwrap();
+        let one = MessageCounts { failed: 1, unrouted: 1, unanswered: 1, complaints: 1 };
+        assert_eq!(counts(50).await, one, "the held one is not counted");
+        assert_eq!(counts(90).await, MessageCounts { unrouted: 2, ..one }, "its time has come");
+        let late = ATTENTION_PERIOD.as_secs() + 50;
+        assert_eq!(counts(late).await, MessageCounts::default(), "nobody is alarmed for ever");
+        let found = async |filter: MessageFilter| {
+            let page = store.messages(&filter, None, 9).await.unwrap();
+            page.iter().map(|m| m.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        let failed =
+            MessageFilter { delivery: Some(MessageDeliveryState::Failed), ..MessageFilter::default() };
+        assert_eq!(found(failed).await, [5, 1]);
+        let unanswered = MessageFilter { is_unanswered: true, ..MessageFilter::default() };
+        assert_eq!(found(unanswered).await, [4]);
     }
 
     #[tokio::test]

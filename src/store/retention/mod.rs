@@ -105,6 +105,8 @@ pub enum PurgeTarget {
     Faxes,
     /// Drafts.
     Drafts,
+    /// Files that were uploaded for messages that nobody saved.
+    PendingFiles,
     /// Account notices that are over.
     Notices,
     /// What people said about callers who hung up.

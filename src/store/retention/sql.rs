@@ -53,6 +53,9 @@ const CALLERS: &str = concat!(
                     ORDER BY offered_ms LIMIT $2)"
 );
 
+/// Files that no message took.
+const PENDING_FILES: &str =
+    "DELETE FROM pending_files WHERE id IN (SELECT id FROM pending_files WHERE at_ms < $1 LIMIT $2)";
 /// What clears the numbers of faxes: $1 and $2 as below.
 const FAX_SENDERS: &str = concat!(
     "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
@@ -97,6 +100,7 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
                 SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::PendingFiles => PENDING_FILES,
         PurgeTarget::Notices => {
             "DELETE FROM account_notices WHERE id IN (SELECT id FROM account_notices
                 WHERE until_ms < $1 ORDER BY until_ms, id LIMIT $2)"
