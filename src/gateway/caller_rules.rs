@@ -1,7 +1,8 @@
 //! Caller rules: callers whom an account refuses (着信拒否), or who are answered first (優先着信).
 //!
 //! Invariant: what a request changes is in memory of this daemon when it is answered, and in that of the one that leads within
-//! a second: the next call is treated by it.
+//! a second: the next call is treated by it. Rules name callers, whom operators see only with calls: supervisors and
+//! administrators read and set them.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::caller_rule::{CallerRule, NewCallerRule};
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::caller_rules::{CallerRuleOutcome, RULES_PER_ACCOUNT_MAX};
 
 /// Most rules in one answer.
@@ -54,7 +55,7 @@ pub(crate) async fn list(
     caller: Caller,
     QueryParams(query): QueryParams<CallerRulesQuery>,
 ) -> Result<Json<CallerRules>, Problem> {
-    may_rule(&caller)?;
+    caller.needs(Permission::LeadTeam)?;
     let account = account_id(query.account.as_deref())?;
     let mut items = state.app.store.caller_rules(account, state.app.clock.now()).await?;
     items.truncate(RULES_SHOWN_MAX);
@@ -75,7 +76,7 @@ pub(crate) async fn set(
     caller: Caller,
     Body(new): Body<NewCallerRule>,
 ) -> Result<(StatusCode, Json<CallerRule>), Problem> {
-    may_rule(&caller)?;
+    caller.needs(Permission::LeadTeam)?;
     let now = state.app.clock.now();
     let new = new.checked(now).map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
     let number = state.app.directory.number(&new.number);
@@ -113,20 +114,12 @@ pub(crate) async fn delete(
     caller: Caller,
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
-    may_rule(&caller)?;
+    caller.needs(Permission::LeadTeam)?;
     let rule = state.app.store.delete_caller_rule(id).await?;
     let rule = rule.ok_or_else(|| Kind::UnknownRecord.with("there is no such rule; it may be over"))?;
     state.app.directory.refresh().await?;
     record(&state, &caller, "caller_rule.deleted", &rule).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Supervisors and administrators: they name callers, whom operators see only with calls.
-fn may_rule(caller: &Caller) -> Result<(), Problem> {
-    if caller.person.role == Role::Supervisor {
-        return Ok(());
-    }
-    caller.needs(Permission::EditDirectory)
 }
 
 /// Without the number: an entry holds nothing of a caller.

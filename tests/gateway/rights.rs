@@ -73,6 +73,16 @@ EditDirectory     POST /v1/imports
 EditDirectory     GET /v1/imports/{import}
 EditDirectory     GET /v1/numbers
 EditDirectory     GET /v1/numbers/unknown
+EditDirectory     PUT /v1/callflow-templates/{code}
+EditDirectory     DELETE /v1/callflow-templates/{code}
+EditDirectory     POST /v1/sounds
+EditDirectory     DELETE /v1/sounds/{sound}
+LeadTeam          GET /v1/caller-rules
+LeadTeam          POST /v1/caller-rules
+LeadTeam          DELETE /v1/caller-rules/{caller_rule}
+ReadDirectory     GET /v1/callflow-templates
+ReadDirectory     GET /v1/sounds
+ReadDirectory     GET /v1/sounds/{sound}/audio
 EditDirectory     POST /v1/overrides
 EditDirectory     DELETE /v1/overrides/{override}
 EditDirectory     PUT /v1/routes/{account}
