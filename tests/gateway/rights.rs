@@ -19,6 +19,7 @@ const RIGHTS: &str = "
 -                 PUT /v1/session/password
 -                 POST /v1/session/password-link
 AcknowledgePop    POST /v1/calls/{call}/ack
+ControlCalls      POST /v1/messages/{message}/reveal
 ControlCalls      PUT /v1/callbacks/{call}
 ControlCalls      POST /v1/calls/{call}/help
 ControlCalls      POST /v1/calls/{call}/transfers
@@ -37,6 +38,7 @@ DeleteMessages    DELETE /v1/messages/{message}
 EditCustomers     POST /v1/customers
 EditCustomers     PATCH /v1/customers/{customer}
 EditCustomers     GET /v1/customers/{customer}/changes
+EditDirectory     GET /v1/accounts/{account}/mail-templates/{template}/versions
 EditDirectory     POST /v1/accounts
 EditDirectory     DELETE /v1/accounts/{account}
 EditDirectory     PATCH /v1/accounts/{account}
@@ -107,7 +109,7 @@ FollowCalls       GET /v1/stats.csv
 FollowCalls       GET /v1/stats/calls
 FollowCalls       GET /v1/stats/live
 FollowCalls       GET /v1/supervisions
-FollowCalls       POST /v1/supervisions
+LeadTeam          POST /v1/supervisions
 FollowCalls       DELETE /v1/supervisions/{supervision}
 FollowCalls       PATCH /v1/supervisions/{supervision}
 FollowCalls       GET /v1/transfers/{transfer}
@@ -190,6 +192,9 @@ ResendMessages    POST /v1/messages/{message}/resend
 ResendMessages    GET /v1/routes/check
 ResendMessages    GET /v1/routes/week
 ResendMessages    GET /v1/routes/{account}
+TakeMessages      GET /v1/messages/attention
+TakeMessages      DELETE /v1/files/{file}
+TakeMessages      POST /v1/files
 TakeMessages      GET /v1/drafts
 TakeMessages      DELETE /v1/drafts/{call}
 TakeMessages      GET /v1/drafts/{call}
