@@ -27,7 +27,9 @@ ONCE=no
 RUN="" RECORDS="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID="" PHONE_PID=""
 
 stop() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  # A second Ctrl-C, or a signal to the whole group, leaves nothing half deleted.
+  trap '' INT TERM
   local pid
   for pid in $DESK_PID $CALLER_PID $PHONE_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
   # Closing its standard input ends the lab.
