@@ -257,7 +257,8 @@ async fn a_message_for_somebody_without_an_address_says_so() {
     let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
     let message = json!({"account": house.account, "text": "宛先なし"});
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
-    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_contact"}));
+    let plan = "送信先がありません(呼出順に担当者がいません)";
+    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_contact", "plan": plan}));
     let fields = json!({"account": house.account, "name": "当番", "on_call_order": 1});
     let contact = house.ask("admin", Method::POST, "/v1/contacts", fields).await;
     let message = json!({"account": house.account, "contact": contact["id"], "text": "宛先なし"});
