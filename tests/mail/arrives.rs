@@ -263,7 +263,7 @@ async fn a_message_for_somebody_without_an_address_says_so() {
     let contact = house.ask("admin", Method::POST, "/v1/contacts", fields).await;
     let message = json!({"account": house.account, "contact": contact["id"], "text": "宛先なし"});
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
-    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_address"}));
+    assert_eq!(saved["delivery"]["reason"], "no_address", "{saved}");
     let bad = json!({"account": house.account, "name": "x", "email": "a..b@example.jp"});
     let (status, problem) = house.try_ask("admin", Method::POST, "/v1/contacts", &bad).await.unwrap();
     assert_eq!(status.as_u16(), 422, "{problem}");
