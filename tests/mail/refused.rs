@@ -63,30 +63,30 @@ async fn a_refused_recipient_fails_the_message_until_somebody_sends_it_again() {
 async fn a_mail_that_is_too_large_goes_without_its_files() {
     let lab = MailLab::start().await;
     let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
-    let contact = house.contact("小箱", "small@sakura.example.jp").await;
+    let contact = house.contact("小箱", "gone@sakura.example.jp").await;
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3);
     let message = json!({
         "account": house.account, "contact": contact, "text": "納期の確認", "call_back": {"until": until.to_string()},
     });
     let large = Answer::Say("552 5.3.4 message size exceeds the limit");
-    lab.at_last_byte("small@sakura.example.jp", std::slice::from_ref(&large));
+    lab.at_last_byte("gone@sakura.example.jp", std::slice::from_ref(&large));
     let saved = house.ask("1001", Method::POST, "/v1/messages", message.clone()).await;
     let id = saved["id"].as_str().unwrap();
     house.is_sent(id).await;
-    arrives(&lab, "small", 1).await;
-    let mail = ReadMail::read(&lab.mails("small")[0]);
+    arrives(&lab, "gone", 1).await;
+    let mail = ReadMail::read(&lab.mails("gone")[0]);
     assert!(mail.html.is_none() && mail.text.contains("納期の確認"), "{}", mail.text);
     assert!(mail.text.contains("※先方のメールサーバーの容量制限により"), "{}", mail.text);
     let delivery = house.deliveries(id).await.remove(0);
     assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("sent"), &json!(1)), "{delivery}");
     // A system that does not take this one either does not get it.
-    lab.at_last_byte("small@sakura.example.jp", &[large.clone(), large]);
+    lab.at_last_byte("gone@sakura.example.jp", &[large.clone(), large]);
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
     let id = saved["id"].as_str().unwrap();
     house.message_until(id, "the message failed", |m| m["state"] == "failed").await;
     assert_eq!(house.deliveries(id).await[0]["status"], "5.3.4");
-    assert_eq!(lab.count("small"), 1);
-    house.log_is_clean(&["small@sakura.example.jp"]);
+    assert_eq!(lab.count("gone"), 1);
+    house.log_is_clean(&["gone@sakura.example.jp"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

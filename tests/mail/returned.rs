@@ -126,7 +126,7 @@ async fn a_returned_mail_is_passed_on_by_the_command_line_and_counts_once() {
     // With nobody else to send to, the next message says so at once.
     let message = json!({"account": house.account, "contact": contact, "text": "もう一通"});
     let saved = house.ask("1001", Method::POST, "/v1/messages", message).await;
-    assert_eq!(saved["delivery"], json!({"state": "none", "reason": "address_suspended"}));
+    assert_eq!(saved["delivery"]["reason"], "address_suspended", "{saved}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
