@@ -43,10 +43,13 @@
 //! | `hint.rs` | what the daemon adds to one call: the caller is refused or preferred, what the operator hears of the caller |
 //! | `offline.rs` | what the PBX wrote down while no daemon ran |
 //! | `then.rs` | what happens at a time, for people |
+//! | `guidance.rs` | a sound that somebody uploads, as the PBX plays it to callers |
+//! | `wav.rs` | the recording of a voice message: what was spoken, and whether anything was |
 //! | `sync.rs` | the machine that makes the PBX's keys the wanted ones |
 //!
 //! Read next: `schedule.rs`, `plan.rs`, `sync.rs`; then `daemon/callflow.rs`, which runs them.
 
+pub mod guidance;
 mod hint;
 mod offline;
 mod plan;
@@ -55,6 +58,7 @@ mod schedule;
 mod step;
 mod sync;
 mod then;
+pub mod wav;
 
 use std::collections::BTreeMap;
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use toritsugi::callflow::guidance::Guidance;
 use toritsugi::contract::sound::SoundKind;
-use toritsugi::voice::guidance::Guidance;
 
 use super::Global;
 use super::client::{ClientArgs, Ids};

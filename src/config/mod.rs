@@ -21,6 +21,7 @@ pub(crate) mod files;
 mod layers;
 mod mail;
 mod public;
+mod retention;
 mod sections;
 mod values;
 mod webhooks;
@@ -28,10 +29,11 @@ mod webhooks;
 pub use chat::ChatConfig;
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use mail::MailConfig;
+pub use retention::{DeletedCustomers, RetentionConfig};
 pub use sections::{
-    BusConfig, CallflowConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, FaxConfig,
-    GatewayConfig, LogConfig, LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, ReportsConfig,
-    RetentionConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig, VoiceConfig, WebhooksConfig,
+    BusConfig, CallflowConfig, Config, Credentials, DirectoryConfig, FaxConfig, GatewayConfig, LogConfig,
+    LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, ReportsConfig, StoreConfig, SupervisionConfig,
+    TlsConfig, TransferConfig, VoiceConfig, WebhooksConfig,
 };
 
 /// An error in the configuration. Its text is always one line.

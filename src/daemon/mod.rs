@@ -30,6 +30,7 @@ mod heartbeat;
 mod hints;
 mod journal_writer;
 mod link;
+mod lookups;
 mod oddities;
 mod offline;
 mod operators;
@@ -66,9 +67,8 @@ use self::before_operator::{BeforeOperator, voice_receiver};
 pub use self::caller_id::{read_headers, read_presentation};
 use self::cluster::ClusterTasks;
 use self::core::{Core, Deps};
-pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::erasure::Eraser;
-use self::reports::ReportMailer;
+pub use self::lookups::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::restore::EventPipeline;
 use self::stat_bins::DayMetrics;
 use self::stats::Stats;
@@ -258,7 +258,7 @@ pub async fn run_on(
     before_operator.start((voices, voice_receiver), &tasks, (&shutdown, &link_shutdown));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, (&store, bus.own_pbx()), (&relay, &words), &tasks, &link_shutdown).await?;
-    start_reports(&config, (&store, &words), &directory, &relay, &tasks, &link_shutdown);
+    reports::start(&config, (&store, &words), &directory, &relay, &tasks, &link_shutdown);
     let alarms = AlarmWatch {
         bus: bus.clone(),
         store: store.clone(),
@@ -361,29 +361,6 @@ async fn start_routes(
     };
     tasks.spawn(call_reports::run(reporting, store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     Ok(())
-}
-
-/// Starts closing and mailing monthly reports, where this daemon sends mails.
-fn start_reports(
-    config: &Config,
-    (store, words): (&Store, &SharedWords),
-    directory: &Directory,
-    relay: &MessageRelay,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    if config.mail.host.is_none() {
-        return;
-    }
-    let mailer = ReportMailer {
-        store: store.clone(),
-        directory: directory.clone(),
-        words: words.clone(),
-        retention: config.retention.clone(),
-        from_name: config.mail.from_name().to_owned(),
-        relay: relay.clone(),
-    };
-    tasks.spawn(mailer.run(shutdown.clone()));
 }
 
 /// The settings of mails, with what the store has: the words of calls, and the group's key, which proves return paths.

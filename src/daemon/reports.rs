@@ -14,10 +14,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::billing::BillingMonth;
-use crate::config::RetentionConfig;
+use crate::config::{Config, RetentionConfig};
 use crate::contract::words::WordKind;
 use crate::directory::Directory;
 use crate::ids::RecordId;
@@ -33,16 +34,39 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The name under which the daemon closes reports.
 const BY_NAME: &str = "toritsugi";
 
+/// Starts closing and mailing monthly reports, where this daemon sends mails.
+pub(super) fn start(
+    config: &Config,
+    (store, words): (&Store, &SharedWords),
+    directory: &Directory,
+    relay: &MessageRelay,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    if config.mail.host.is_none() {
+        return;
+    }
+    let mailer = ReportMailer {
+        store: store.clone(),
+        directory: directory.clone(),
+        words: words.clone(),
+        retention: config.retention.clone(),
+        from_name: config.mail.from_name().to_owned(),
+        relay: relay.clone(),
+    };
+    tasks.spawn(mailer.run(shutdown.clone()));
+}
+
 /// What mails reports.
-pub(super) struct ReportMailer {
-    pub(super) store: Store,
-    pub(super) directory: Directory,
-    pub(super) words: SharedWords,
-    pub(super) retention: RetentionConfig,
+struct ReportMailer {
+    store: Store,
+    directory: Directory,
+    words: SharedWords,
+    retention: RetentionConfig,
     /// The sender's name, which ends the text.
-    pub(super) from_name: String,
+    from_name: String,
     /// Wakes the outbox.
-    pub(super) relay: MessageRelay,
+    relay: MessageRelay,
 }
 
 impl ReportMailer {

@@ -20,13 +20,13 @@ use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
+use crate::callflow::guidance::{ANNOUNCEMENT_MAX, ANNOUNCEMENT_WITH_CALLER_MAX};
 use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
 use crate::contract::callflow::{CallflowFields, CallflowTemplate, NewOverride, Override, own_of};
 use crate::contract::sound::SOUND_FOLDER;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
-use crate::voice::guidance::{ANNOUNCEMENT_MAX, ANNOUNCEMENT_WITH_CALLER_MAX};
 
 /// Longest time of a preview, in days.
 const PREVIEW_DAYS_MAX: i64 = 62;

@@ -20,11 +20,11 @@ use super::customers::{account_id, no_such_account};
 use super::extract::{NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
+use crate::callflow::guidance::Guidance;
 use crate::contract::sound::{Sound, SoundKind, checked_texts};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::sounds::{SOUNDS_MAX, SoundOutcome};
-use crate::voice::guidance::Guidance;
 
 /// Every sound.
 #[derive(Debug, Serialize, ToSchema)]

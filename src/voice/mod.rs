@@ -4,8 +4,6 @@
 //! | file | holds |
 //! |---|---|
 //! | `name.rs` | the name of a file: the channel and the account |
-//! | `wav.rs` | the file: what was spoken, and whether anything was |
-//! | `guidance.rs` | a file that somebody uploads, as the PBX plays it to callers |
 //! | `receiver.rs` | the task that brings the parts together |
 //!
 //! A file of the PBX's directory goes through these states:
@@ -17,8 +15,8 @@
 //! | **left behind**: its report was lost | reported | - | as above | as above |
 //! | **recorded** | the file is deleted | the file is deleted | the file is deleted | |
 //!
-//! A recording that is shorter than [`SPEECH_MIN`](wav::SPEECH_MIN), or in which nothing is louder than
-//! [`SILENCE_DBFS`](wav::SILENCE_DBFS), becomes nothing: the caller hung up at the tone.
+//! A recording that is shorter than [`SPEECH_MIN`](crate::callflow::wav::SPEECH_MIN), or in which nothing is louder than
+//! [`SILENCE_DBFS`](crate::callflow::wav::SILENCE_DBFS), becomes nothing: the caller hung up at the tone.
 //!
 //! Invariants: the file is deleted only after its message and the recording are committed together; a recording is found by the
 //! file's name, so a file that is read again after a crash makes no second message. Only the leader of the PBX takes files.
@@ -26,10 +24,8 @@
 //!
 //! Read next: [`crate::spool`], `asterisk-conf/toritsugi-dialplan.conf` (`toritsugi-voice`), `docs/callflow.md`.
 
-pub mod guidance;
 pub mod name;
 pub mod receiver;
-pub mod wav;
 
 pub use self::name::VoiceFileName;
 pub use self::receiver::{

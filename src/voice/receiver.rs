@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::name::VoiceFileName;
-use super::wav::Recording;
 use crate::bus::Bus;
+use crate::callflow::wav::Recording;
 use crate::contract::message::{MessageFields, MessageKind, NewFile, NewMessage, message_day};
 use crate::contract::voice::{NewVoiceMessage, VoiceMessage};
 use crate::directory::Directory;

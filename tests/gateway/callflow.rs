@@ -2,10 +2,10 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use toritsugi::callflow::guidance::Guidance;
 use toritsugi::contract::sound::{Sound, SoundKind};
 use toritsugi::ids::RecordId;
 use toritsugi::store::sounds::SoundOutcome;
-use toritsugi::voice::guidance::Guidance;
 use uuid::Uuid;
 
 use crate::support::gateway_rig::{Rig, answer};

@@ -217,7 +217,7 @@ async fn a_pronunciation_is_recorded_and_deleted_by_command_and_what_is_no_sound
         (vec!["accounts", "pronunciation", "A001", &none], "is no sound that browsers play"),
         (vec!["accounts", "pronunciation", "A001", &large], "300003 bytes, and at most 262144 are allowed"),
         (vec!["accounts", "pronunciation", "A001", "/nowhere/at.all"], "cannot read /nowhere/at.all"),
-        (vec!["accounts", "pronunciation", "A009", &sound], "no account is called A009"),
+        (vec!["accounts", "pronunciation", "A009", &sound], "no account is called \"A009\""),
         (vec!["accounts", "pronunciation", "A001", "--delete"], "has no recorded pronunciation"),
     ] {
         let (code, _, error) = command(&rig, &arguments, "C").await;

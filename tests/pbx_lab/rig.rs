@@ -171,6 +171,23 @@ impl Lab {
     /// Calls from the carrier as a caller who hears what comes before an answer; returns the dial status, the cause, and what
     /// the caller heard until the PBX ended the call.
     pub(crate) async fn call_until_ended(&self, from: &str, to: &str) -> (String, u32, Recording) {
+        let (begun, status, cause) = self.early_call("carrier", from, to).await;
+        (status, cause, Recording::of(self, &begun).await)
+    }
+
+    /// The same from a caller who withholds the number.
+    pub(crate) async fn withheld_until_ended(&self, to: &str) -> (String, u32, Recording) {
+        let (begun, status, cause) = self.early_call("carrier-anonymous", "anonymous", to).await;
+        (status, cause, Recording::of(self, &begun).await)
+    }
+
+    /// The same of a call that the PBX ends without a sound, of which there is nothing to record.
+    pub(crate) async fn call_until_rejected(&self, from: &str, to: &str) -> (String, u32) {
+        let (_, status, cause) = self.early_call("carrier", from, to).await;
+        (status, cause)
+    }
+
+    async fn early_call(&self, trunk: &str, from: &str, to: &str) -> (Event, String, u32) {
         let mark = self.far.events.mark();
         self.far
             .must(&[
@@ -181,7 +198,7 @@ impl Lab {
                 ("Priority", "1"),
                 ("Async", "true"),
                 ("Timeout", "60000"),
-                ("Variable", &format!("__PARTY={from}")),
+                ("Variable", &format!("__PARTY={from},__TRUNK={trunk}")),
             ])
             .await;
         let is_mine = |event: &Event, name: &str| event.has("UserEvent", name) && event.has("Party", from);
@@ -191,7 +208,7 @@ impl Lab {
         let ended = self.far.events.wait_after(mark, "the early caller's call to end", ended).await;
         let status = ended.header("Status").unwrap_or("").to_owned();
         let cause = ended.header("Cause").and_then(|cause| cause.parse().ok()).unwrap_or(0);
-        (status, cause, Recording::of(self, &begun).await)
+        (begun, status, cause)
     }
 
     /// The keys of the PBX's database below `toritsugi`, with their values.

@@ -166,7 +166,9 @@ mod tests {
     use crate::ids::ChannelId;
     use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
+    use crate::stats::BIN_MS;
     use crate::store::Store;
+    use crate::store::stats::StatsOf;
 
     fn pbx() -> PbxId {
         PbxId::parse("lab").unwrap()
@@ -288,6 +290,10 @@ mod tests {
             store.record_call(&call(n, account)).await.unwrap();
             assert_eq!(store.finished_call(call_id(n)).await.unwrap().unwrap(), stored);
         }
+        // Both are counted as such.
+        while store.build_stats(None).await.unwrap() > 0 {}
+        let counted = store.stats(StatsOf::Total, 0, BIN_MS, |_| Some(())).await.unwrap();
+        assert_eq!(counted[&()].voice, 2, "{counted:?}");
         // Another call left nothing.
         store.record_call(&call(3, account)).await.unwrap();
         assert_eq!(store.finished_call(call_id(3)).await.unwrap().unwrap().left_behind, None);
