@@ -340,7 +340,7 @@ fn fits(example: &str, template: &str) -> bool {
         (None, given) => given == *known,
         (Some("verb}"), "answer" | "hold" | "resume" | "hangup") => true,
         // Names that stand for themselves.
-        (Some("file}"), given) => given.ends_with(".csv"),
+        (Some("file}"), given) if given.ends_with(".csv") => true,
         (Some("words}"), "disposition" | "not_ready_reason" | "flag") => true,
         (Some("receiver}"), "crm") => true,
         (Some(_), given) => {

@@ -1,6 +1,6 @@
 //! Sounds that people upload: guidance for callers, announcements for operators.
 //!
-//! Invariant: what is kept is what the PBX plays (`voice/guidance.rs`); a sound that a callflow names is not deleted.
+//! Invariant: what is kept is what the PBX plays (`callflow/guidance.rs`); a sound that a callflow names is not deleted.
 
 use std::sync::Arc;
 

@@ -284,7 +284,7 @@ async fn what_the_installation_is(admin: &Person) {
         .tab
         .until(
             "the test event",
-            "document.querySelector('[data-delivery]')?.innerText.includes('webhook.test')",
+            "[...document.querySelectorAll('[data-delivery]')].some((row) => row.innerText.includes('webhook.test'))",
         )
         .await;
     admin.looks("admin-webhooks").await;

@@ -171,6 +171,8 @@ async fn people_of_the_account_are_called_in_turn_before_the_guidance() {
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     call.connected().await;
     lab.phone(SECOND_MOBILE).talks().await;
+    // They talk for a while, which the recording shows.
+    tokio::time::sleep(ms(1_500)).await;
     lab.phone(SECOND_MOBILE).hangs_up().await;
     call.ended().await;
     let heard = call.heard().await;
@@ -316,8 +318,7 @@ async fn a_queue_of_freepbx_is_entered_by_its_own_extension_and_comes_back_to_th
     assert_eq!(newest(&service, 1).await["outcome"], "answered");
 
     // Nobody takes it: both queues, then the guidance, and the outcome.
-    lab.reset().await;
-    lab.set_global("TORITSUGI_FREEPBX", "1").await;
+    lab.phone("1001").rings_for_ever().await;
     let (status, cause, heard) = lab.call_until_ended(KNOWN_CALLER, SAKURA).await;
     assert_ne!(status, "ANSWER");
     assert_eq!(cause, 34);
