@@ -268,7 +268,7 @@ mod tests {
             "".to_owned(),
             format!("2|60000|1.2|{ACCOUNT}|0312345678|caller"),
             format!("1|60000|1.2|{ACCOUNT}|0312345678"),
-            format!("1|60000|1.2|x|0312345678|caller"),
+            "1|60000|1.2|x|0312345678|caller".to_owned(),
             format!("1|60000|1.2|{ACCOUNT}|110|caller"),
             format!("1|60000|1.2|{ACCOUNT}|031234567x|caller"),
             format!("1|60000|1.2|{ACCOUNT}|1234567890|caller"),

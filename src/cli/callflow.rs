@@ -30,7 +30,7 @@ enum CallflowCommand {
     /// Show how an account's calls are treated now, what decides it, and how that changes in the next 7 days.
     Show(Show),
     /// Write the callflow of an account; what is not given stays as it is, or is the default.
-    Set(Set),
+    Set(Box<Set>),
     /// Remove the callflow of an account: the PBX's own dialplan treats its calls.
     Remove(One),
     /// Close an account, or the whole service, for a time, whatever the hours are.

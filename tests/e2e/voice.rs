@@ -202,6 +202,9 @@ async fn a_message_left_while_no_daemon_ran_is_mailed_once_after_the_next_start(
     service.again().await;
     let messages = voice_messages(&service, 1).await;
     is_empty(&directory).await;
+    // A mail that is on its way when the daemon dies is sent again, under the same Message-ID.
+    let path = format!("/v1/messages/{}", messages[0]["id"].as_str().unwrap());
+    service.until("admin", &path, |_, message| message["state"] == "sent").await;
     // The same file once more, as after a crash between its record and its removal.
     service.kill().await;
     fs::write(&file, &bytes).unwrap();

@@ -58,6 +58,7 @@ async fn all_sent(house: &House, messages: usize) -> Vec<serde_json::Value> {
     eventually("all are sent", sent).await
 }
 
+#[expect(clippy::print_stdout, reason = "figures")]
 fn printed_times(what: &str, deliveries: &[serde_json::Value]) {
     let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let mut took: Vec<i64> = deliveries

@@ -244,6 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "every field")]
     async fn a_callflow_is_written_read_and_goes_with_its_account() {
         let (_held, store) = super::super::empty_store().await;
         let at = from_ms(1_760_000_400_000);

@@ -258,7 +258,7 @@ mod tests {
         assert!(store.message(again.voice.id).await.unwrap().is_none());
         let stored = store.message(new.voice.id).await.unwrap().unwrap();
         assert_eq!((stored.kind, stored.caller.as_deref()), (MessageKind::Voice, Some("+819012345678")));
-        assert_eq!(stored.files, [new.recording.file.clone()]);
+        assert_eq!(stored.files, std::slice::from_ref(&new.recording.file));
         let files = store.message_files(new.voice.id).await.unwrap();
         assert_eq!(files, [(new.recording.file, new.recording.content)]);
         // An account that was deleted while the caller spoke.
@@ -275,7 +275,10 @@ mod tests {
                 store.record_call(&call(n, account)).await.unwrap();
             }
             assert!(store.create_voice_message(&new, &message, from_ms(9)).await.unwrap());
-            assert_eq!(store.unpublished_voice_messages(&pbx(), 9).await.unwrap(), [new.voice.clone()]);
+            assert_eq!(
+                store.unpublished_voice_messages(&pbx(), 9).await.unwrap(),
+                std::slice::from_ref(&new.voice)
+            );
             super::super::of(&store)
                 .write_entry(&pbx(), &JournalEntry::VoicePublished(new.voice.id))
                 .await
