@@ -65,22 +65,10 @@ export const removeSeen = <T>(path: string, seen: string): Promise<T> =>
 /** So long an upload may take, in milliseconds. */
 const UPLOAD_MS_MAX = 60_000;
 
-/** Sends the bytes of a file. */
-export async function upload<T>(path: string, query: Record<string, string>, file: Blob): Promise<T> {
-  let response: Response;
-  try {
-    response = await fetch(`${path}?${new URLSearchParams(query)}`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/octet-stream' },
-      body: file,
-      credentials: 'same-origin',
-      cache: 'no-store',
-      signal: AbortSignal.timeout(UPLOAD_MS_MAX),
-    });
-  } catch {
-    throw new ApiError(0, 'unreachable', '');
-  }
-  return parsed(await textOf(await taken(response))) as T;
+/** Sends the bytes of a file. Without an idempotency key: the daemon keeps no body of this size to compare a repeat with. */
+export async function upload<T>(path: string, query: Query, file: Blob, type = 'application/octet-stream', ms = UPLOAD_MS_MAX): Promise<T> {
+  const response = await answered('POST', withQuery(path, query), ms, new Blob([file], { type }), '');
+  return parsed(await textOf(response)) as T;
 }
 
 /** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */
@@ -107,7 +95,7 @@ async function answered(
   const headers: Record<string, string> = { ...more };
   const isFile = body instanceof Blob;
   if (body !== undefined) headers['Content-Type'] = isFile ? body.type || 'application/octet-stream' : 'application/json';
-  if (method !== 'GET') headers['Idempotency-Key'] = key;
+  if (method !== 'GET' && key) headers['Idempotency-Key'] = key;
   let response: Response;
   try {
     response = await fetch(path, {
