@@ -28,18 +28,18 @@ soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long, and every
 	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: fax:: --nocapture
 
 mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails messages
-	@TORITSUGI_MAIL_KILLS=$${TORITSUGI_MAIL_KILLS:-200} tests/all.sh --test mail -- kills:: --nocapture
+	@TORITSUGI_MAIL_KILLS=$${TORITSUGI_MAIL_KILLS:-200} tests/all.sh --profile figures --test mail -- kills:: --nocapture
 
 mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox
-	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --test mail -- figures:: --nocapture
+	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --profile figures --test mail -- figures:: --nocapture
 
 fax-figures: ## sends faxes of one and two pages, and prints how long after the hang-up each is mailed
-	@TORITSUGI_SOAK=2 tests/all.sh --test e2e -- fax::the_page_that_is_sent --nocapture
+	@TORITSUGI_SOAK=2 tests/all.sh --profile figures --test e2e -- fax::the_page_that_is_sent --nocapture
 
 callflow-figures: ## prints what a callflow adds to a call, and how fast changes, TORITSUGI_FLOW_ACCOUNTS (5000) accounts and crowds are treated
 	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \
 	  TORITSUGI_FLOW_CHANGES=$${TORITSUGI_FLOW_CHANGES:-50} TORITSUGI_FLOW_CROWD=$${TORITSUGI_FLOW_CROWD:-600} \
-	  tests/all.sh --test e2e -- callflow_figures:: --nocapture
+	  tests/all.sh --profile figures --test e2e -- callflow_figures:: --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh
@@ -59,11 +59,11 @@ bench: ## runs the benchmarks, each with its reference
 
 scale-data: ## fills DB (a new file, or postgres://…) with a year of calls; SIZE="--calls 100000 --customers 20000" makes it smaller
 	@test -n "$(DB)" || { echo 'name the new database: make scale-data DB=/var/tmp/year.db' >&2; exit 1; }
-	@cargo run --locked --release --quiet --example scale-data -- "$(DB)" $(SIZE)
+	@cargo run --locked --profile figures --quiet --example scale-data -- "$(DB)" $(SIZE)
 
 bench-scale: ## asks DB, which scale-data filled, each question of the API
 	@test -n "$(DB)" || { echo 'name the database: make bench-scale DB=/var/tmp/year.db' >&2; exit 1; }
-	@SCALE_DB="$(DB)" cargo bench --locked --bench scale
+	@SCALE_DB="$(DB)" cargo bench --locked --profile figures --bench scale
 
 pictures: ## renews the pictures of the documents from the browser tests
 	@tests/pictures.sh

@@ -9,7 +9,7 @@ readonly TIMES="${TIMES:-3}"
 
 for ((run = 1; run <= TIMES; run++)); do
   load="$(cut -d ' ' -f 1 /proc/loadavg)"
-  tests/all.sh --test browser -- figures:: --test-threads 1 > target/page-figures.log || { cat target/page-figures.log >&2; exit 1; }
+  tests/all.sh --profile figures --test browser -- figures:: --test-threads 1 > target/page-figures.log || { cat target/page-figures.log >&2; exit 1; }
   printf 'run %s of %s, on %s processors, load before it %s\n' "$run" "$TIMES" "$(nproc)" "$load"
   cat target/pictures/figures-{pop,keys,board,load}.txt
 done
