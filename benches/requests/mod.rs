@@ -88,7 +88,8 @@ pub(crate) async fn run(store: &Store) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Adds an administrator and a supervisor of the first team; returns both, and their and an operator's tokens.
+/// Adds an administrator and a supervisor of the first team; returns the people to be removed afterwards, and the tokens of
+/// these two and of an operator.
 async fn people(store: &Store) -> Result<(Vec<RecordId>, Vec<(&'static str, String)>), Box<dyn Error>> {
     let now = Timestamp::now();
     // Several runs on one database have people of their own.
@@ -116,7 +117,8 @@ async fn people(store: &Store) -> Result<(Vec<RecordId>, Vec<(&'static str, Stri
         store.add_token(&draft, now).await?;
         tokens.push((role, token.expose()));
     }
-    Ok((vec![administrator, supervisor], tokens))
+    // The last administrator of an installation stays.
+    Ok((vec![supervisor], tokens))
 }
 
 /// The requests of a path: with what it requires alone, and with each value of each further parameter.
@@ -251,7 +253,8 @@ async fn measure(
             let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
             let figures = [at(50), at(99), at(100)];
             let name = format!("{name} as {role}: {status}");
-            if !matches!(status, 200 | 403 | 404) || figures[1] > TARGET {
+            // 503: what only a PBX could answer.
+            if !matches!(status, 200 | 400 | 403 | 404 | 503) || figures[1] > TARGET {
                 println!("  {path} {name}: {figures:.1?} MISSED");
             }
             if slowest.as_ref().is_none_or(|(slowest, _)| slowest[1] < figures[1]) {

@@ -34,9 +34,10 @@ impl CounterName {
 /// The counters that no call adds to: times of people's states, and messages.
 pub const NOT_OF_CALLS: [&str; 5] = ["messages", "busy_ms", "ready_ms", "reserved_ms", "not_ready_ms"];
 
-/// Defines the counters. All are sums but `wait_max_ms`, which is a maximum.
+/// Defines the counters. All are sums but `wait_max_ms`, which is a maximum. The number is the one that is stored
+/// ([`super::packed`]): it never changes, and a new counter takes the next one wherever it stands.
 macro_rules! counters {
-    ($($field:ident: $ja:literal, $en:literal;)+) => {
+    ($($number:literal $field:ident: $ja:literal, $en:literal;)+) => {
         /// The counters of some calls. Times are milliseconds. A counter that is zero is left out of what is stored.
         #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
         #[serde(default)]
@@ -63,6 +64,19 @@ macro_rules! counters {
                 }
             }
 
+            /// Every counter with its stored number.
+            pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, u64)> {
+                [$(($number, self.$field),)+].into_iter()
+            }
+
+            /// The counter that has this number where it is stored.
+            pub(super) fn by_number(&mut self, number: u32) -> Option<&mut u64> {
+                match number {
+                    $($number => Some(&mut self.$field),)+
+                    _ => None,
+                }
+            }
+
             /// Adds the counters of other calls.
             pub fn add(&mut self, other: &Self) {
                 let wait_max_ms = self.wait_max_ms.max(other.wait_max_ms);
@@ -74,61 +88,61 @@ macro_rules! counters {
 }
 
 counters! {
-    offered: "入電", "offered";
-    answered: "応答", "answered";
-    elsewhere: "他応答", "answered elsewhere";
-    closed: "時間外", "closed";
-    blocked: "話中", "blocked";
-    refused: "着信拒否", "refused";
-    overflowed: "あふれ", "overflowed";
-    abandoned: "放棄", "abandoned";
-    unknown: "不明", "unknown";
-    fax: "FAX", "faxes";
-    short: "短時間放棄", "abandoned at once";
-    queued: "待ち呼", "queued";
-    hops: "キュー離脱", "queues left unserved";
-    repeat: "再入電", "repeated";
-    recovered: "かけ直しで応答", "recovered";
-    withheld: "番号非表示", "without a number";
-    withheld_open: "番号非表示(時間外・着信拒否を除く)", "without a number, neither closed nor refused";
-    inferred: "終了推定", "with an inferred end";
-    voice: "音声メール", "voice messages left";
-    callbacks: "折返し依頼", "asked to be called back";
-    callbacks_reached: "折返し済み", "called back and reached";
-    cared: "1時間以内の折返し・音声メール送付", "without an answer, called back or passed on within an hour";
-    offline: "PBXのみの記録", "recorded by the PBX alone";
-    answered_le_5: "5秒以内応答", "answered within 5 s";
-    answered_le_10: "10秒以内応答", "answered within 10 s";
-    answered_le_15: "15秒以内応答", "answered within 15 s";
-    answered_le_20: "20秒以内応答", "answered within 20 s";
-    answered_le_30: "30秒以内応答", "answered within 30 s";
-    answered_le_60: "60秒以内応答", "answered within 60 s";
-    answered_le_120: "120秒以内応答", "answered within 120 s";
-    abandoned_le_5: "5秒以内放棄", "abandoned within 5 s";
-    abandoned_le_10: "10秒以内放棄", "abandoned within 10 s";
-    abandoned_le_15: "15秒以内放棄", "abandoned within 15 s";
-    abandoned_le_20: "20秒以内放棄", "abandoned within 20 s";
-    abandoned_le_30: "30秒以内放棄", "abandoned within 30 s";
-    abandoned_le_60: "60秒以内放棄", "abandoned within 60 s";
-    abandoned_le_120: "120秒以内放棄", "abandoned within 120 s";
-    wait_answered_ms: "応答までの待ち時間", "wait of answered calls (ms)";
-    to_answer_ms: "入電から応答までの時間", "from the offer to the answer (ms)";
-    wait_abandoned_ms: "放棄までの待ち時間", "wait of abandoned calls (ms)";
-    wait_max_ms: "最長待ち時間", "longest wait (ms)";
-    presented: "呼出", "rings";
-    missed: "不応答", "rings missed";
-    parts: "応対", "parts";
-    talk_ms: "通話時間", "talk (ms)";
-    hold_ms: "保留時間", "hold (ms)";
-    wrap_ms: "後処理時間", "wrap-up (ms)";
-    transfers_tried: "転送試行", "transfers tried";
-    transfers_reached: "転送成功", "transfers reached";
-    transfers_returned: "転送戻り", "transfers returned";
-    messages: "伝言", "messages";
-    busy_ms: "対応時間(通話・保留・後処理の状態)", "with a caller or in after-call work (ms)";
-    ready_ms: "受付可の時間", "ready (ms)";
-    reserved_ms: "呼出中の時間", "reserved (ms)";
-    not_ready_ms: "離席の時間", "not ready (ms)";
+    1 offered: "入電", "offered";
+    2 answered: "応答", "answered";
+    3 elsewhere: "他応答", "answered elsewhere";
+    4 closed: "時間外", "closed";
+    5 blocked: "話中", "blocked";
+    6 refused: "着信拒否", "refused";
+    7 overflowed: "あふれ", "overflowed";
+    8 abandoned: "放棄", "abandoned";
+    9 unknown: "不明", "unknown";
+    10 fax: "FAX", "faxes";
+    11 short: "短時間放棄", "abandoned at once";
+    12 queued: "待ち呼", "queued";
+    13 hops: "キュー離脱", "queues left unserved";
+    14 repeat: "再入電", "repeated";
+    15 recovered: "かけ直しで応答", "recovered";
+    16 withheld: "番号非表示", "without a number";
+    17 withheld_open: "番号非表示(時間外・着信拒否を除く)", "without a number, neither closed nor refused";
+    18 inferred: "終了推定", "with an inferred end";
+    19 voice: "音声メール", "voice messages left";
+    20 callbacks: "折返し依頼", "asked to be called back";
+    21 callbacks_reached: "折返し済み", "called back and reached";
+    22 cared: "1時間以内の折返し・音声メール送付", "without an answer, called back or passed on within an hour";
+    23 offline: "PBXのみの記録", "recorded by the PBX alone";
+    24 answered_le_5: "5秒以内応答", "answered within 5 s";
+    25 answered_le_10: "10秒以内応答", "answered within 10 s";
+    26 answered_le_15: "15秒以内応答", "answered within 15 s";
+    27 answered_le_20: "20秒以内応答", "answered within 20 s";
+    28 answered_le_30: "30秒以内応答", "answered within 30 s";
+    29 answered_le_60: "60秒以内応答", "answered within 60 s";
+    30 answered_le_120: "120秒以内応答", "answered within 120 s";
+    31 abandoned_le_5: "5秒以内放棄", "abandoned within 5 s";
+    32 abandoned_le_10: "10秒以内放棄", "abandoned within 10 s";
+    33 abandoned_le_15: "15秒以内放棄", "abandoned within 15 s";
+    34 abandoned_le_20: "20秒以内放棄", "abandoned within 20 s";
+    35 abandoned_le_30: "30秒以内放棄", "abandoned within 30 s";
+    36 abandoned_le_60: "60秒以内放棄", "abandoned within 60 s";
+    37 abandoned_le_120: "120秒以内放棄", "abandoned within 120 s";
+    38 wait_answered_ms: "応答までの待ち時間", "wait of answered calls (ms)";
+    39 to_answer_ms: "入電から応答までの時間", "from the offer to the answer (ms)";
+    40 wait_abandoned_ms: "放棄までの待ち時間", "wait of abandoned calls (ms)";
+    41 wait_max_ms: "最長待ち時間", "longest wait (ms)";
+    42 presented: "呼出", "rings";
+    43 missed: "不応答", "rings missed";
+    44 parts: "応対", "parts";
+    45 talk_ms: "通話時間", "talk (ms)";
+    46 hold_ms: "保留時間", "hold (ms)";
+    47 wrap_ms: "後処理時間", "wrap-up (ms)";
+    48 transfers_tried: "転送試行", "transfers tried";
+    49 transfers_reached: "転送成功", "transfers reached";
+    50 transfers_returned: "転送戻り", "transfers returned";
+    51 messages: "伝言", "messages";
+    52 busy_ms: "対応時間(通話・保留・後処理の状態)", "with a caller or in after-call work (ms)";
+    53 ready_ms: "受付可の時間", "ready (ms)";
+    54 reserved_ms: "呼出中の時間", "reserved (ms)";
+    55 not_ready_ms: "離席の時間", "not ready (ms)";
 }
 
 fn is_zero(value: &u64) -> bool {

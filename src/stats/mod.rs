@@ -37,7 +37,7 @@
 //!
 //! What the records do not have, and no counter pretends to: who sat at a phone that rang in vain.
 //!
-//! Reading order: `facts` (one call), `care` (what became of what a caller left), `counters`, `bin` (the sum of a quarter of an hour), `formula`,
+//! Reading order: `facts` (one call), `care` (what became of what a caller left), `counters`, `packed` (how they are stored), `bin` (the sum of a quarter of an hour), `formula`,
 //! `contract` (goals of accounts), `alarm` (thresholds).
 
 mod alarm;
@@ -47,6 +47,7 @@ mod contract;
 mod counters;
 mod facts;
 mod formula;
+pub(crate) mod packed;
 #[cfg(test)]
 mod tests;
 

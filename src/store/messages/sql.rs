@@ -29,10 +29,15 @@ const CONFIRMED: DispatchInput = DispatchInput::Answered(Answer::Confirmed);
 /// A query of messages. Of a customer who is being erased nothing is read.
 macro_rules! messages_where {
     ($rest:literal) => {
+        messages_where!("", $rest)
+    };
+    ($index:expr, $rest:literal) => {
         concat!(
             "SELECT m.*, ",
             message_is_being_erased!(),
-            " AS is_erased FROM messages AS m WHERE ",
+            " AS is_erased FROM messages AS m",
+            $index,
+            " WHERE ",
             account_is_kept!("m"),
             $rest
         )
@@ -50,7 +55,11 @@ impl Backend {
         if matching.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Db>::new(messages_where!(" AND m.deleted_ms IS NULL"));
+        // Few are held: in the order of the time, all messages would be looked at for them.
+        let mut query = QueryBuilder::<Db>::new(match filter.held {
+            Some((true, _)) => messages_where!(indexed_by!("messages_held"), " AND m.deleted_ms IS NULL"),
+            _ => messages_where!(" AND m.deleted_ms IS NULL"),
+        });
         push_filter(&mut query, filter);
         if let Some(matching) = matching {
             query.push(" AND m.id IN (");

@@ -136,6 +136,14 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         }
         "customer_texts" => Step::CustomerTexts,
         "message_texts" => Step::MessageTexts,
+        "stats_of_account" => Step::Statements(&[
+            "CREATE INDEX stats_of_account ON stats (account_id, bin_ms, counters)",
+            "DROP INDEX IF EXISTS stats_by_account",
+        ]),
+        "operator_stats_of_user" => Step::Statements(&[
+            "CREATE INDEX operator_stats_of_user ON operator_stats (user_id, bin_ms, account_id, counters)",
+            "DROP INDEX IF EXISTS operator_stats_by_user",
+        ]),
         _ => return None,
     })
 }

@@ -38,8 +38,10 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the file that a connection maps into memory, in bytes: nothing. A disk that fails to read a mapped page ends
 /// the process, while a failed read is an error.
 const MAPPED_BYTES_MAX: &str = "0";
-/// Page cache of a connection, in KiB (SQLite takes KiB as a negative number).
+/// Page cache of a connection that writes, in KiB (SQLite takes KiB as a negative number).
 const CACHE_KIB: &str = "-16384";
+/// That of a connection that reads. There are more of them, and what they miss is in the system's cache.
+const READER_CACHE_KIB: &str = "-8192";
 /// The write-ahead log is cut to this size after a large transaction, in bytes.
 const WAL_BYTES_MAX: &str = "67108864";
 
@@ -87,7 +89,7 @@ impl Sqlite {
         let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         prepare(path, &writer).await?;
         let log_writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
-        let options = options.pragma("query_only", "ON");
+        let options = options.pragma("query_only", "ON").pragma("cache_size", READER_CACHE_KIB);
         let pool = pool
             .min_connections(1)
             .after_connect(move |connection, _| limit_time(connection, read_timeout).boxed())

@@ -23,6 +23,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::{Store, StoreError, to_ms};
@@ -32,6 +33,8 @@ use crate::stats::{BIN_MS, BinStats, CallFacts, Counters, start_of_bin};
 
 /// Most bins that one call of [`Store::build_stats`] builds.
 pub const BUILD_BINS_MAX: u32 = 32;
+/// How many bins are built at the same time.
+const BUILT_AT_ONCE: usize = 2;
 /// Most marks of one bin that one build takes: a bin with more is built again.
 pub const MARKS_PER_BIN_MAX: u32 = 500;
 /// Most bins that one gap marks: 31 days. What a longer gap hides beyond that is told from the gap itself.
@@ -146,9 +149,13 @@ impl Store {
     /// The store failed.
     pub async fn build_stats(&self, kept_before: Option<Timestamp>) -> Result<u64, StoreError> {
         let kept_before = kept_before.map_or(i64::MIN, to_ms);
+        let bins = each!(self, db => db.marked_bins(BUILD_BINS_MAX).await)?;
+        let build = |bin: BinKey| async move { each!(self, db => db.build_bin(&bin, kept_before).await) };
+        // One bin is counted while another one is written.
+        let mut building = stream::iter(bins).map(build).buffer_unordered(BUILT_AT_ONCE);
         let mut built = 0;
-        for bin in each!(self, db => db.marked_bins(BUILD_BINS_MAX).await)? {
-            match each!(self, db => db.build_bin(&bin, kept_before).await)? {
+        while let Some(bin) = building.try_next().await? {
+            match bin {
                 Built::Counted | Built::Kept => built += 1,
                 Built::Skipped => {}
             }

@@ -10,6 +10,7 @@ use super::stat_input::{contacts_of, give_segments, read_care, read_history, wra
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::history::FinishedCall;
 use crate::ids::{CallId, PbxId, RecordId};
+use crate::stats::packed::{pack, unpack};
 use crate::stats::{
     BIN_MS, BinInput, BinStats, CALLER_MARKS_VERSION, Counters, REPEAT_WINDOW_MS, RULES_VERSION, context_of,
 };
@@ -305,11 +306,7 @@ pub(super) fn bin_of(row: &DbRow) -> Result<BinKey, sqlx::Error> {
 }
 
 fn counters_of(row: &DbRow) -> Result<Counters, sqlx::Error> {
-    serde_json::from_str(row.try_get("counters_json")?).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-fn json(counters: &Counters) -> String {
-    serde_json::to_string(counters).unwrap_or_default()
+    unpack(row.try_get("counters")?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Marks the bins whose calls may get another mark by what the bin has: those with a call of the same caller to the same
@@ -379,12 +376,12 @@ async fn read_gap(db: &mut DbConnection, bin: &BinKey) -> Result<i64, StoreError
 async fn read_bin(db: &mut DbConnection, bin: &BinKey) -> Result<StoredBin, StoreError> {
     let rows = sqlx::query(
         "SELECT 'bin' AS part, CAST(NULL AS uuid) AS account_id, CAST(NULL AS uuid) AS user_id, '' AS queue,
-            counters_json, gap_ms, calls, callers, rules FROM stat_bins WHERE bin_ms = $1 AND pbx = $2
-         UNION ALL SELECT 'account', account_id, NULL, '', counters_json, 0, 0, 0, 0
+            counters, gap_ms, calls, callers, rules FROM stat_bins WHERE bin_ms = $1 AND pbx = $2
+         UNION ALL SELECT 'account', account_id, NULL, '', counters, 0, 0, 0, 0
             FROM stats WHERE bin_ms = $1 AND pbx = $2
-         UNION ALL SELECT 'queue', NULL, NULL, queue, counters_json, 0, 0, 0, 0
+         UNION ALL SELECT 'queue', NULL, NULL, queue, counters, 0, 0, 0, 0
             FROM queue_stats WHERE bin_ms = $1 AND pbx = $2
-         UNION ALL SELECT 'person', account_id, user_id, '', counters_json, 0, 0, 0, 0
+         UNION ALL SELECT 'person', account_id, user_id, '', counters, 0, 0, 0, 0
             FROM operator_stats WHERE bin_ms = $1 AND pbx = $2",
     )
     .bind(bin.bin_ms)
@@ -437,14 +434,14 @@ fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     script
         .statement(
-            "INSERT INTO stat_bins (bin_ms, pbx, counters_json, gap_ms, calls, callers, rules)
+            "INSERT INTO stat_bins (bin_ms, pbx, counters, gap_ms, calls, callers, rules)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (bin_ms, pbx) DO UPDATE SET counters_json = excluded.counters_json, gap_ms = excluded.gap_ms,
+             ON CONFLICT (bin_ms, pbx) DO UPDATE SET counters = excluded.counters, gap_ms = excluded.gap_ms,
                 calls = excluded.calls, callers = excluded.callers, rules = excluded.rules",
         )
         .bind(bin.bin_ms)
         .bind(bin.pbx.as_str().to_owned())
-        .bind(json(&stats.total))
+        .bind(pack(&stats.total))
         .bind(*gap_ms)
         .bind(whole(stats.calls))
         .bind(whole(stats.callers))
@@ -458,14 +455,12 @@ fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
     }
     let accounts: Vec<_> = changed(&stats.accounts, &before.stats.accounts).collect();
     for rows in accounts.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO stats (bin_ms, pbx, account_id, counters_json) VALUES ");
+        script.statement("INSERT INTO stats (bin_ms, pbx, account_id, counters) VALUES ");
         for (n, (account, counters)) in rows.iter().enumerate() {
             begin_row(script, n, bin);
-            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(json(counters)).push(")");
+            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(pack(counters)).push(")");
         }
-        script.push(
-            " ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters_json = excluded.counters_json",
-        );
+        script.push(" ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters = excluded.counters");
     }
     for queue in gone(&stats.queues, &before.stats.queues) {
         script
@@ -476,12 +471,12 @@ fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
     }
     let queues: Vec<_> = changed(&stats.queues, &before.stats.queues).collect();
     for rows in queues.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO queue_stats (bin_ms, pbx, queue, counters_json) VALUES ");
+        script.statement("INSERT INTO queue_stats (bin_ms, pbx, queue, counters) VALUES ");
         for (n, (queue, counters)) in rows.iter().enumerate() {
             begin_row(script, n, bin);
-            script.push_bind((*queue).clone()).push(", ").push_bind(json(counters)).push(")");
+            script.push_bind((*queue).clone()).push(", ").push_bind(pack(counters)).push(")");
         }
-        script.push(" ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters_json = excluded.counters_json");
+        script.push(" ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters = excluded.counters");
     }
     write_operators(script, bin, counted);
 }
@@ -506,16 +501,14 @@ fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
     }
     let people: Vec<_> = changed(now, before).collect();
     for rows in people.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement(
-            "INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters_json) VALUES ",
-        );
+        script.statement("INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters) VALUES ");
         for (n, ((person, account), counters)) in rows.iter().enumerate() {
             begin_row(script, n, bin);
             script.push_bind(person.unwrap_or(NOBODY)).push(", ");
-            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(json(counters)).push(")");
+            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(pack(counters)).push(")");
         }
         script.push(
-            " ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters_json = excluded.counters_json",
+            " ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters = excluded.counters",
         );
     }
 }
@@ -619,7 +612,7 @@ mod tests {
                     row.account,
                     row.person,
                     row.queue,
-                    json(&row.counters)
+                    pack(&row.counters)
                 )
             }));
         }
@@ -832,7 +825,7 @@ mod tests {
         assert_eq!(check(&store).await, StatsCheck { waiting: 1, ..StatsCheck::default() });
         build(&store).await;
         assert_eq!(check(&store).await, StatsCheck { checked: 1, ..StatsCheck::default() });
-        sqlx::query("UPDATE stats SET counters_json = '{\"offered\":2}'")
+        sqlx::query("UPDATE stats SET counters = 'a2'")
             .execute(super::super::of(&store).writer())
             .await
             .unwrap();

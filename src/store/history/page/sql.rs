@@ -149,6 +149,8 @@ pub(super) fn push_conditions(
 /// The newest rows of a table, as many as a page has, for each of some rows: of each person, customer or number. Of what
 /// they have besides nothing is read, however much that is.
 struct NewestOfEach<'a> {
+    /// What the rows are checked for.
+    filter: &'a HistoryFilter,
     /// The table with its alias, and the index that it is read by.
     table: &'a str,
     /// The time of a row.
@@ -161,34 +163,37 @@ struct NewestOfEach<'a> {
 
 impl NewestOfEach<'_> {
     /// Pushes the newest that the condition lets through.
-    fn push_one(&self, query: &mut QueryBuilder<Db>, condition: Pushes<'_>) {
-        let Self { table, time, call, limit } = self;
+    fn push_one(&self, query: &mut QueryBuilder<Db>, condition: Condition<'_>) {
+        let Self { filter, table, time, call, limit } = self;
         query.push(format!("(SELECT {time}, {call} FROM {table} WHERE "));
-        condition(query);
+        condition(query, filter);
         query.push(format!(" ORDER BY {time} DESC, {call} DESC LIMIT ")).push_bind(i64::from(*limit));
         query.push(") AS newest");
     }
 
     /// Pushes them, joined to `each`. `condition` is what relates a row of the table to one of `each`.
-    fn push(&self, query: &mut QueryBuilder<Db>, each: Pushes<'_>, condition: Pushes<'_>) {
-        let Self { table, time, call, limit } = self;
+    fn push(&self, query: &mut QueryBuilder<Db>, each: Pushes<'_>, condition: Condition<'_>) {
+        let Self { filter, table, time, call, limit } = self;
         each(query);
         if HAS_LATERAL {
             query.push(format!(" CROSS JOIN LATERAL (SELECT {time}, {call} FROM {table} WHERE "));
-            condition(query);
+            condition(query, filter);
             query.push(format!(" ORDER BY {time} DESC, {call} DESC LIMIT ")).push_bind(i64::from(*limit));
             query.push(") AS newest");
             return;
         }
+        // One lower bound: of two, SQLite seeks by the first one and checks each row for the other.
+        let unbounded = HistoryFilter { from: None, ..(*filter).clone() };
+        let earliest = filter.from.map_or(i64::MIN, to_ms);
         query.push(format!(" CROSS JOIN {table} WHERE "));
-        condition(query);
+        condition(query, &unbounded);
         // The time of the last that is still of the page: within the parentheses the alias is that of the inner table.
         query.push(format!(" AND {time} >= coalesce((SELECT {time} FROM {table} WHERE "));
-        condition(query);
+        condition(query, filter);
         query
             .push(format!(" ORDER BY {time} DESC LIMIT 1 OFFSET "))
             .push_bind(i64::from(limit.saturating_sub(1)));
-        query.push("), ").push(i64::MIN.to_string()).push(")");
+        query.push("), ").push(earliest.to_string()).push(")");
     }
 }
 
@@ -284,6 +289,8 @@ pub(super) fn push_listed(query: &mut QueryBuilder<Db>, customers: &[RecordId], 
 
 /// What adds a part to a statement.
 type Pushes<'a> = &'a dyn Fn(&mut QueryBuilder<Db>);
+/// The same of a condition, with what a row is checked for.
+type Condition<'a> = &'a dyn Fn(&mut QueryBuilder<Db>, &HistoryFilter);
 
 /// A statement of several parts, each of which reads a page of calls from an index of its own.
 struct Arms<'a> {
@@ -300,8 +307,8 @@ impl Arms<'_> {
         let Self { query, filter, before, limit, number } = self;
         // One of two customers with the same number is enough.
         query.push(" UNION SELECT * FROM (SELECT DISTINCT offered_ms, id FROM ");
-        let newest = NewestOfEach { table, time: "c.offered_ms", call: "c.id", limit: *limit };
-        let condition = |query: &mut QueryBuilder<Db>| {
+        let newest = NewestOfEach { filter, table, time: "c.offered_ms", call: "c.id", limit: *limit };
+        let condition = |query: &mut QueryBuilder<Db>, filter: &HistoryFilter| {
             query.push("c.direction = ").push(direction_literal(filter));
             key(query);
             push_conditions(query, filter, *before);
@@ -336,9 +343,9 @@ fn owners_query(
         call_is_being_erased!(),
         " AS is_erased FROM (SELECT DISTINCT offered_ms, call_id FROM ",
     ));
-    let newest = |table| NewestOfEach { table, time: "o.offered_ms", call: "o.call_id", limit };
+    let newest = |table| NewestOfEach { filter, table, time: "o.offered_ms", call: "o.call_id", limit };
     let of_owners = newest(if is_rare { RARE } else { ALL });
-    let condition = |query: &mut QueryBuilder<Db>| {
+    let condition = |query: &mut QueryBuilder<Db>, filter: &HistoryFilter| {
         query.push(" AND o.direction = ").push(direction_literal(filter));
         if let Some(account) = filter.account {
             query.push(" AND o.account_id = ").push_bind(account);
@@ -353,9 +360,9 @@ fn owners_query(
         push_other_owner(query, filter, &owners);
     };
     match owners[..] {
-        [one] => of_owners.push_one(&mut query, &|query| {
+        [one] => of_owners.push_one(&mut query, &|query, filter| {
             query.push("o.who = ").push_bind(one.clone());
-            condition(query);
+            condition(query, filter);
         }),
         _ => {
             let each = |query: &mut QueryBuilder<Db>| {
@@ -363,17 +370,17 @@ fn owners_query(
                 query.push(before).push_bind(serde_json::to_string(&owners).unwrap_or_default());
                 query.push(after).push(" AS owner");
             };
-            of_owners.push(&mut query, &each, &|query| {
+            of_owners.push(&mut query, &each, &|query, filter| {
                 query.push("o.who = owner.value");
-                condition(query);
+                condition(query, filter);
             });
         }
     }
     if !unowned.is_empty() {
         query.push(" UNION SELECT * FROM ");
-        newest(UNOWNED_ANSWERED).push_one(&mut query, &|query| {
+        newest(UNOWNED_ANSWERED).push_one(&mut query, &|query, filter| {
             query.push("o.who = '-' AND o.outcome = 'answered'");
-            condition(query);
+            condition(query, filter);
         });
     }
     // Of the many that the owners have together, only those of the page are read.
