@@ -23,7 +23,7 @@ import type {
 } from '../api/types.ts';
 import { t, word, type Key } from '../i18n/index.svelte.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
-import { ownCall, ownPops } from './choose.ts';
+import { ownCall, ownPops, passedOn } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
 import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
@@ -70,6 +70,11 @@ export interface Notice {
   kind: 'info' | 'error';
 }
 
+interface HelpAsked {
+  call: string;
+  at: number;
+}
+
 interface Page<T> {
   items: T[];
   next?: string | null;
@@ -100,8 +105,8 @@ class Desk {
   messageAlarms = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
   callbackChanges = $state(0);
-  /** The call for which this desk asked for help last, and when. */
-  helpAsked = $state.raw<{ call: string; at: number } | undefined>();
+  /** The call for which this person asks for help, and since when. */
+  helpAsked = $state.raw<HelpAsked | undefined>();
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
 
@@ -122,6 +127,7 @@ class Desk {
 
   own = $derived(ownCall(this.state));
   pops = $derived(ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred)));
+  passedOn = $derived(passedOn(this.state));
   me = $derived(this.state.operators.get(this.session?.user ?? ''));
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
   live = $derived(this.link.phase === 'live');
@@ -271,6 +277,7 @@ class Desk {
     for (const event of events) {
       if (event.kind === 'notice.changed') daily.took(event.data as unknown as NoticesData);
       else if (event.kind === 'contact.presence') this.tookPresence(event.data as unknown as PresenceData);
+      else this.helpAsked = helpAfter(this.helpAsked, event, this.state.viewer.extension);
     }
     if (events.some(isAboutCallbacks)) this.callbackChanges += 1;
     if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
@@ -439,10 +446,13 @@ class Desk {
     return this.order(act, true);
   }
 
+  /** Asks the supervisors for help, or takes that back. */
   async askForHelp(call: Call): Promise<void> {
-    if (!(await this.order(() => post(`/v1/calls/${call.id}/help`)))) return;
-    this.helpAsked = { call: call.id, at: this.now };
-    this.say('order.help_sent');
+    const path = `/v1/calls/${call.id}/help`;
+    const isAsked = this.helpAsked?.call === call.id;
+    if (!(await this.order(() => (isAsked ? remove(path) : post(path))))) return;
+    this.helpAsked = isAsked ? undefined : { call: call.id, at: this.now };
+    this.say(isAsked ? 'order.help_withdrawn' : 'order.help_sent');
   }
 
   transfer(call: Call, to: string, mode: 'blind' | 'consult', override_rules = false): Promise<boolean> {
@@ -454,6 +464,12 @@ class Desk {
   settleTransfer(call: Call, verb: 'complete' | 'cancel'): Promise<boolean> {
     const transfer = this.state.transfers.get(call.id);
     return transfer ? this.order(() => post(`/v1/transfers/${transfer.id}/${verb}`), true) : Promise.resolve(false);
+  }
+
+  /** Takes the caller back who was passed on and has not reached anybody. */
+  takeBack(): Promise<boolean> {
+    const id = this.passedOn?.id;
+    return id ? this.order(() => post(`/v1/transfers/${id}/cancel`), true) : Promise.resolve(false);
   }
 
   setState(who: Operator, state: string, reason?: string, extension?: string): Promise<boolean> {
@@ -572,6 +588,14 @@ class Desk {
     this.notices = [...others, { id, text, detail, kind }].slice(-NOTICES_MAX);
     setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
+}
+
+/** The telephone's keys ask for help, too; whoever listened has helped. */
+function helpAfter(asked: HelpAsked | undefined, event: StreamEvent, extension: string | undefined): HelpAsked | undefined {
+  const { kind, call, at, data } = event;
+  if (!call || data['operator'] !== extension) return asked;
+  if (kind === 'help.requested') return { call, at: Date.parse(at) };
+  return (kind === 'help.withdrawn' || kind === 'supervision.stopped') && asked?.call === call ? undefined : asked;
 }
 
 const isAboutMessages = ({ kind }: StreamEvent): boolean =>

@@ -11,7 +11,7 @@
 // | call.transfer.* | that call's transfer |
 // | message.* | that message |
 // | call.disposed | what an operator recorded about that call |
-// | operator.state, operator.removed, supervision.*, help.requested, pop.unacknowledged, pbx.* | what they name |
+// | operator.state, operator.removed, supervision.*, help.*, pop.unacknowledged, pbx.* | what they name |
 //
 // A call that no longer concerns this person is forgotten at once, whatever else happens to it.
 
@@ -142,6 +142,7 @@ export function after(state: DeskState, event: StreamEvent): DeskState {
   if (kind.startsWith('supervision.')) return afterSupervision(state, kind, event.data as unknown as SupervisionData);
   if (kind.startsWith('pbx.')) return afterPbx(state, event);
   if (kind === 'help.requested') return afterHelp(state, event);
+  if (kind === 'help.withdrawn') return withoutHelp(state, helpKey(event.call ?? '', (event.data as CardData).operator ?? ''));
   if (kind.startsWith('message.')) return withMessage(state, event.data as unknown as Message);
   if (kind === 'pop.unacknowledged') return afterUnseen(state, event);
   if (kind === 'operator.removed') return withoutOperator(state, (event.data as { id?: string }).id ?? '');
