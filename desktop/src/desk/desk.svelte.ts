@@ -22,6 +22,7 @@ import type {
   Transfer,
 } from '../api/types.ts';
 import { t, word, type Key } from '../i18n/index.svelte.ts';
+import { dayOf } from '../text/time.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
 import { ownCall, ownPops, passedOn } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
@@ -90,6 +91,8 @@ class Desk {
   link = $state.raw<Link>({ phase: 'connecting', since: Date.now() });
   /** The daemon's time, which timers and events share; moves once a second. */
   now = $state(Date.now());
+  /** The day of that time: what shows days changes once a day, and not with each second. */
+  today = $derived(dayOf(this.now));
   notices = $state<Notice[]>([]);
   accounts = $state.raw<ReadonlyMap<string, Account>>(new Map());
   contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
@@ -119,6 +122,7 @@ class Desk {
   private applying: ReturnType<typeof setTimeout> | undefined;
   private noticed = 0;
   private lastPop: Call | undefined;
+  private lastPops: readonly Call[] = [];
   /** Whether what is shown was kept from an earlier load, and nobody has confirmed it yet. */
   private fromKept = false;
 
@@ -126,7 +130,13 @@ class Desk {
   private preferred = $state('');
 
   own = $derived(ownCall(this.state));
-  pops = $derived(ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred)));
+  /** The same list as long as its calls are the same: what shows it has nothing to do with each event. */
+  pops: readonly Call[] = $derived.by(() => {
+    const now = ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred));
+    const isSame = now.length === this.lastPops.length && now.every((call, at) => call === this.lastPops[at]);
+    if (!isSame) this.lastPops = now;
+    return this.lastPops;
+  });
   passedOn = $derived(passedOn(this.state));
   me = $derived(this.state.operators.get(this.session?.user ?? ''));
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
@@ -250,13 +260,15 @@ class Desk {
     if (this.fromKept || this.now - this.recordsAt > RECORDS_FRESH_MS) void this.keepRecords();
   }
 
-  /** A pop is on the screen as soon as it comes; on a busy floor the screen changes a few times a second, not fifty. */
+  /** A pop, and what becomes of the own call, is on the screen as soon as it comes; on a busy floor the rest changes a few times a
+   * second, not fifty. */
   private receive(events: StreamEvent[]): void {
     this.inbox.push(...events);
-    if (this.applying !== undefined) return;
+    const { extension } = this.state.viewer;
+    const isOwn = events.some(({ kind, data }) => kind.startsWith('call.') && extension !== undefined && data['operator'] === extension);
     const wait = this.appliedAt + APPLY_EVERY_MS - performance.now();
-    if (wait <= 0) this.take();
-    else this.applying = setTimeout(() => this.take(), wait);
+    if (isOwn || (wait <= 0 && this.applying === undefined)) this.take();
+    else this.applying ??= setTimeout(() => this.take(), wait);
   }
 
   private take(): void {
