@@ -137,6 +137,11 @@ class Desk {
     if (!isSame) this.lastPops = now;
     return this.lastPops;
   });
+  /** Parts of the state: who shows one of them has nothing to do with events about the others. */
+  past = $derived(this.state.past);
+  people = $derived(this.state.operators);
+  written = $derived(this.state.messages);
+  recorded = $derived(this.state.recorded);
   passedOn = $derived(passedOn(this.state));
   me = $derived(this.state.operators.get(this.session?.user ?? ''));
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));

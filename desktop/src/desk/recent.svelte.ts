@@ -18,11 +18,9 @@ class Recent {
   private kept = $state.raw<readonly PastCall[]>([]);
   private asked = new Set<string>();
 
-  /** Another list when a call ended, and not with each event. */
-  private here = $derived(desk.state.past);
   private askedAt = -Infinity;
 
-  calls = $derived(merged(this.here, this.kept));
+  calls = $derived(merged(desk.past, this.kept));
 
   find(call: string): PastCall | undefined {
     return this.calls.find((one) => one.id === call);
@@ -49,7 +47,7 @@ class Recent {
   /** To be called once, while the page lives. */
   follow(): void {
     const user = $derived(desk.session?.user);
-    const newest = $derived(this.here[0]?.id);
+    const newest = $derived(desk.past[0]?.id);
     $effect.pre(() => {
       void user;
       this.kept = [];
@@ -65,7 +63,7 @@ class Recent {
     });
     $effect(() => {
       if (!user) return undefined;
-      const [past, chosen] = [this.here, [...desk.chosen]];
+      const [past, chosen] = [desk.past, [...desk.chosen]];
       const keep = () => rememberInTab(user, { past, chosen });
       const timer = setTimeout(keep, KEEP_MS);
       addEventListener('pagehide', keep);

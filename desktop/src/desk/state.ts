@@ -349,12 +349,12 @@ function afterEnd(state: DeskState, call: Call | undefined, id: string, data: En
 }
 
 function afterTransfer(state: DeskState, transfer: Transfer): DeskState {
-  if (state.calls.has(transfer.call)) {
-    return { ...state, transfers: put(state.transfers, transfer.call, transfer) };
-  }
-  // The caller has left; what became of them still belongs to what was done.
-  if (!state.past.some((one) => one.id === transfer.call)) return state;
-  return { ...state, past: state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one)) };
+  const isHere = state.calls.has(transfer.call);
+  const transfers = isHere ? put(state.transfers, transfer.call, transfer) : state.transfers;
+  // The caller has left, and may be back; what became of them still belongs to what was done.
+  if (!state.past.some((one) => one.id === transfer.call)) return isHere ? { ...state, transfers } : state;
+  const past = state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one));
+  return { ...state, transfers, past };
 }
 
 /** Whether both are of one piece of after-call work: a person whose caller came back has two for one call. */
