@@ -92,7 +92,7 @@ export function payAttention(hasFocusToo: () => boolean): void {
 function ofCall(call: Call): Notice {
   const title = call.card?.account.name || t('pop.unknown_account');
   // It rings: that, and not the rest of the state, decides.
-  const answer = untrack(() => allowed(desk.state, call)).has('answer') ? t('order.answer') : '';
+  const answer = untrack(() => desk.offers(call)).has('answer') ? t('order.answer') : '';
   return { key: call.id, title, body: call.card ? callerText(call.card.caller) : '', answer };
 }
 

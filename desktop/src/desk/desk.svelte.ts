@@ -24,7 +24,7 @@ import type {
 import { t, word, type Key } from '../i18n/index.svelte.ts';
 import { dayOf } from '../text/time.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
-import { ownCall, ownPops, passedOn } from './choose.ts';
+import { allowed, ownCall, ownPops, passedOn, type Order } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
 import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
@@ -60,6 +60,8 @@ const NOTICES_MAX = 4;
 /** Where a contact stands who is not on call. */
 const LAST = Number.MAX_SAFE_INTEGER;
 const DESKTOP_NAME = 'web';
+/** What the phone itself does, if it can. */
+const PHONES_OWN: ReadonlySet<string> = new Set(['answer', 'hold', 'resume']);
 /** Events that come at once are applied at once; more of them within this time together. */
 const APPLY_EVERY_MS = 40;
 
@@ -112,6 +114,10 @@ class Desk {
   helpAsked = $state.raw<HelpAsked | undefined>();
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
+
+  /** The phone that has refused to be operated from here. */
+  private byHand = $state('');
+  isByHand = $derived(this.byHand !== '' && this.byHand === this.state.viewer.extension);
 
   private stream: EventStream | undefined;
   private skew = 0;
@@ -211,7 +217,7 @@ class Desk {
   }
 
   private begin(session: SessionView): void {
-    this.farewell = '';
+    this.farewell = this.byHand = '';
     this.session = session;
     writeAsIn(session.country);
     const { user, role } = session;
@@ -454,13 +460,28 @@ class Desk {
   }
 
   callOrder(call: Call, verb: 'answer' | 'hold' | 'resume' | 'hangup'): Promise<boolean> {
+    const { extension = '' } = this.state.viewer;
+    const isPhones = PHONES_OWN.has(verb);
     const act = () =>
-      post(`/v1/calls/${call.id}/${verb}`).catch((error: unknown) => {
-        // Each of these but the hang-up is a request to the phone, which most phones refuse.
-        const isPhones = verb !== 'hangup' && error instanceof ApiError && error.type === 'pbx-refused';
-        throw isPhones ? new ApiError(error.status, 'phone-did-not-follow', error.detail) : error;
-      });
+      post(`/v1/calls/${call.id}/${verb}`).then(
+        () => {
+          if (isPhones) this.byHand = '';
+        },
+        (error: unknown) => {
+          // A request to the phone, which most phones refuse.
+          const isRefused = isPhones && error instanceof ApiError && ['pbx-refused', 'phone-did-not-follow'].includes(error.type);
+          if (!isRefused) throw error;
+          this.byHand = extension;
+          throw new ApiError(error.status, 'phone-did-not-follow', error.detail);
+        },
+      );
     return this.order(act, true);
+  }
+
+  /** What is offered for the call: what the phone has refused is left to its handset and keys. */
+  offers(call: Call): ReadonlySet<Order> {
+    const may = allowed(this.state, call);
+    return this.isByHand ? new Set([...may].filter((order) => !PHONES_OWN.has(order))) : may;
   }
 
   /** Asks the supervisors for help, or takes that back. */

@@ -143,6 +143,7 @@ export const en: Record<Key, string> = {
   'order.help_sent': 'Your supervisors were told',
   'order.help_withdraw': 'No longer ask for help',
   'order.help_withdrawn': 'You no longer ask for help',
+  'order.by_hand': 'Answer and hold with this phone’s own handset and keys',
   'order.answer_hint': 'If your phone does not support this, pick up the handset',
   'controls': 'Call controls',
 

@@ -143,6 +143,7 @@ export const ja = {
   'order.help_sent': 'スーパーバイザーに知らせました',
   'order.help_withdraw': '手上げを取り消す',
   'order.help_withdrawn': '手上げを取り消しました',
+  'order.by_hand': 'この電話機の応答と保留は、受話器やボタンで行ってください',
   'order.answer_hint': '電話機が対応していない場合は、受話器を取ってください',
   'controls': '通話の操作',
 
