@@ -62,7 +62,8 @@ fn table(found: &Value) -> String {
     for (kind, member, name, more) in KINDS {
         for record in found[member].as_array().into_iter().flatten() {
             let text = |field: &str| plain(record[field].as_str().unwrap_or_default());
-            let more: Vec<String> = more.iter().map(|field| text(field)).filter(|text| !text.is_empty()).collect();
+            let more: Vec<String> =
+                more.iter().map(|field| text(field)).filter(|text| !text.is_empty()).collect();
             table.row([kind, &text("id"), &text(name), &cut(&more.join("  "), TEXT_COLUMNS)]);
         }
     }

@@ -104,10 +104,7 @@ mod tests {
         let mut flags = words.list(WordKind::Flag);
         assert_eq!(flags.words.iter().map(|word| word.label.as_str()).collect::<Vec<_>>(), ["VIP", "要注意"]);
         flags.words.remove(0);
-        store
-            .write_words(WordKind::Flag, &flags.words, flags.version, Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap();
+        store.write_words(WordKind::Flag, &flags.words, flags.version, Timestamp::UNIX_EPOCH).await.unwrap();
         let words = load(&store, &config("a:一")).await.unwrap().current();
         assert_eq!(words.list(WordKind::Flag).words.len(), 1);
     }

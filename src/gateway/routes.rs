@@ -31,9 +31,9 @@ use super::{
     deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
     history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
     message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
-    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, search, session,
-    settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks,
-    teams, tokens, transfers, users, webhooks, websocket, words,
+    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, search,
+    session, settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions,
+    tasks, teams, tokens, transfers, users, webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.

@@ -102,7 +102,8 @@ pub(crate) async fn search(
         return Err(Kind::InvalidQuery.with("q: write what is searched for"));
     }
     let kana = romaji::hiragana(&text);
-    let search = Search { state: &state, caller: &caller, texts: [text].into_iter().chain(kana).collect(), limit };
+    let search =
+        Search { state: &state, caller: &caller, texts: [text].into_iter().chain(kana).collect(), limit };
     let (accounts, contacts, customers, messages, calls) = tokio::join!(
         within(search.accounts()),
         within(search.contacts()),
@@ -180,8 +181,11 @@ impl Search<'_> {
                 Err(problem) if problem.is(Kind::TooManyMatches) => return Ok(None),
                 party => party?,
             };
-            let filter =
-                HistoryFilter { party: Some(party), visibility: visibility.clone(), ..HistoryFilter::default() };
+            let filter = HistoryFilter {
+                party: Some(party),
+                visibility: visibility.clone(),
+                ..HistoryFilter::default()
+            };
             found.extend(self.state.app.store.history(&filter, None, self.limit).await?);
         }
         found.sort_by_key(|call| std::cmp::Reverse(call.offered_at));

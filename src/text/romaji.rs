@@ -54,7 +54,8 @@ pub fn hiragana(text: &str) -> Option<String> {
         let is_doubled = next == Some(first) && !VOWELS.contains(first) && !"n-'".contains(first);
         let taken = if is_nasal {
             kana.push('ん');
-            let is_written_double = rest.starts_with("nn") && !rest[2..].starts_with(['a', 'i', 'u', 'e', 'o', 'y']);
+            let is_written_double =
+                rest.starts_with("nn") && !rest[2..].starts_with(['a', 'i', 'u', 'e', 'o', 'y']);
             1 + usize::from(is_written_double)
         } else if is_doubled || rest.starts_with("tch") {
             kana.push('っ');
@@ -70,7 +71,8 @@ pub fn hiragana(text: &str) -> Option<String> {
             length
         } else {
             // The last syllable may be on its way.
-            let may_go_on = rest.len() < SYLLABLE_MAX && !rest.contains(|c| VOWELS.contains(c)) && !kana.is_empty();
+            let may_go_on =
+                rest.len() < SYLLABLE_MAX && !rest.contains(|c| VOWELS.contains(c)) && !kana.is_empty();
             return may_go_on.then_some(kana);
         };
         rest = &rest[taken..];

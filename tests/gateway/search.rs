@@ -29,9 +29,11 @@ async fn everything_is_found_by_one_text_and_nobody_sees_more_by_it() {
         assert_eq!(status, StatusCode::CREATED, "{record}");
         record["id"].as_str().unwrap().to_owned()
     };
-    let fields = json!({ "code": "A001", "name": "山田歯科医院", "kana": "ヤマダシカ", "dialled": ["03-5550-1003"] });
+    let fields =
+        json!({ "code": "A001", "name": "山田歯科医院", "kana": "ヤマダシカ", "dialled": ["03-5550-1003"] });
     let account = made("/v1/accounts", fields).await;
-    let fields = json!({ "account": account, "name": "山田花子", "kana": "ヤマダハナコ", "number": "090-5550-0011" });
+    let fields =
+        json!({ "account": account, "name": "山田花子", "kana": "ヤマダハナコ", "number": "090-5550-0011" });
     made("/v1/contacts", fields).await;
     let fields = json!({ "account": account, "name": "山田一郎", "kana": "ヤマダイチロウ", "numbers": ["090-1111-2222"] });
     made("/v1/customers", fields).await;
@@ -50,10 +52,6 @@ async fn everything_is_found_by_one_text_and_nobody_sees_more_by_it() {
     }
     for query in ["q=", "q=%20", "limit=5", "q=a&limit=0", "q=a&limit=21", "q=a&x=1"] {
         let (status, problem) = rig.get("1001", &format!("/v1/search?{query}")).await;
-        assert_eq!(
-            (status, &problem["type"]),
-            (StatusCode::BAD_REQUEST, &json!("invalid-query")),
-            "{query}"
-        );
+        assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")), "{query}");
     }
 }

@@ -77,9 +77,9 @@ impl Backend {
         }
         let digits = fold_number(text).filter(|digits| *digits != folded);
         let rows = sqlx::query(accounts_where!(
-            "AND a.id IN (",
+            "AND a.id IN ",
             searched_ids!("accounts", "account", "w.id"),
-            ") ORDER BY a.id LIMIT $5"
+            " ORDER BY a.id LIMIT $5"
         ))
         .bind(text_words(None, &folded))
         .bind(&folded)
@@ -108,12 +108,14 @@ impl Backend {
         for row in &rows {
             let account = account_of(row)?;
             // Not a row that was changed since it was read.
-            sqlx::query("UPDATE accounts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3")
-                .bind(account.id)
-                .bind(account_search_text(&account.fields, plan))
-                .bind(to_ms(account.changed_at))
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE accounts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
+            )
+            .bind(account.id)
+            .bind(account_search_text(&account.fields, plan))
+            .bind(to_ms(account.changed_at))
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         Ok(rows.len() as u64)

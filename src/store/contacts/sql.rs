@@ -78,9 +78,9 @@ impl Backend {
         }
         let digits = fold_number(text).filter(|digits| *digits != folded);
         let rows = sqlx::query(contacts_where!(
-            "AND c.id IN (",
+            "AND c.id IN ",
             searched_ids!("contacts", "contact", "w.account_id"),
-            ") ORDER BY c.id LIMIT $5"
+            " ORDER BY c.id LIMIT $5"
         ))
         .bind(text_words(None, &folded))
         .bind(&folded)
@@ -109,12 +109,14 @@ impl Backend {
         for row in &rows {
             let contact = contact_of(row)?;
             // Not a row that was changed since it was read.
-            sqlx::query("UPDATE contacts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3")
-                .bind(contact.id)
-                .bind(contact_search_text(&contact.fields, plan))
-                .bind(to_ms(contact.changed_at))
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE contacts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
+            )
+            .bind(contact.id)
+            .bind(contact_search_text(&contact.fields, plan))
+            .bind(to_ms(contact.changed_at))
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         Ok(rows.len() as u64)
