@@ -224,9 +224,9 @@ macro_rules! search_customers {
     };
 }
 
-/// In parentheses, the ids of up to $5 accounts or contacts with a text, by the text index and in the order of creation: `$account` is the column
-/// of their account. $1 the words of the text, $6 those of the digits; $2 the folded text, $3 the digits; $4 the text as it was
-/// written, with which rows that are not folded yet are compared.
+/// In parentheses, the ids of up to $5 accounts or contacts with a text, by the text index and in the order of creation: `$account`
+/// is the column of their account. $1 the words of the text, $6 those of the digits; $2 the folded text, $3 the digits; $4 the text
+/// as it was written, with which rows that are not folded yet are compared.
 macro_rules! searched_ids {
     ($table:literal, $one:literal, $account:literal) => {
         concat!(
