@@ -8,7 +8,7 @@
 //! | [`Command::Control`] | [`crate::call_control`] |
 //! | [`Command::Transfer`] | [`crate::transfer`] |
 //! | [`Command::Operator`] | [`operator::Command::is_allowed`], then [`operator::OperatorRegistry`] |
-//! | `Supervise`, `SwitchSupervision`, `StopSupervision`, `AskHelp` | [`crate::supervision`] |
+//! | `Supervise`, `SwitchSupervision`, `StopSupervision`, `AskHelp`, `WithdrawHelp` | [`crate::supervision`] |
 //!
 //! An answer contains what is known at that moment; later developments are published as events.
 //!
@@ -62,6 +62,11 @@ pub enum Command {
     ListSupervisions,
     /// Ask the supervisors for help with a call.
     AskHelp {
+        /// The call.
+        call: CallId,
+    },
+    /// Withdraw a request for help with a call.
+    WithdrawHelp {
         /// The call.
         call: CallId,
     },

@@ -173,6 +173,15 @@ pub fn help_requested(view: &CallView, operator: &Extension, at: Timestamp) -> N
     NewEvent { kind, at, call, audience, data, change: StateDelta::None }
 }
 
+/// An operator no longer asks for help.
+#[must_use]
+pub fn help_withdrawn(call: CallId, operator: &Extension, at: Timestamp) -> NewEvent {
+    let mut data = Map::new();
+    let audience = operator_only(&mut data, operator);
+    let (kind, call, data) = (EventKind::HelpWithdrawn, Some(call), Value::Object(data));
+    NewEvent { kind, at, call, audience, data, change: StateDelta::None }
+}
+
 /// No desktop acknowledged an operator's screen pop. Only the operator's supervisors see the event.
 #[must_use]
 pub fn pop_unacknowledged(

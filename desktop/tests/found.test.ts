@@ -19,9 +19,3 @@ test('a contact is found by name, reading, role and number, but not by a number 
   const hidden = { ...contact, do_not_tell: true };
   assert.ok(isContact(hidden, soughtOf('sasaki')) && !isContact(hidden, soughtOf('0905550')));
 });
-
-test('the daemon is asked for what was typed, and for its kana', () => {
-  assert.deepEqual(soughtOf(' yamada ').queries, ['yamada', 'やまだ']);
-  assert.deepEqual(soughtOf('田中').queries, ['田中']);
-  assert.deepEqual(soughtOf(' ').queries, []);
-});

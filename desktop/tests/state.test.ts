@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StreamEvent } from '../src/api/types.ts';
-import { allowed, callsElsewhere, ownCall, ownPops, waitingCalls } from '../src/desk/choose.ts';
+import { allowed, callsElsewhere, ownCall, ownPops, passedOn, waitingCalls } from '../src/desk/choose.ts';
 import { after, emptyDesk, withOperators, type Call, type DeskState, type Operator, type Viewer } from '../src/desk/state.ts';
 import { story } from './story.ts';
 
@@ -125,6 +125,30 @@ test('a caller who came back and was answered anew may be passed on anew', () =>
   state = after(state, event('call.answered', { operator: '1001' }));
   const call = ownCall(state) as Call;
   assert.deepEqual([...allowed(state, call)].sort(), ['hangup', 'help', 'hold', 'transfer']);
+});
+
+test('a caller who was passed on can be taken back until somebody has them', () => {
+  const transfer = { id: 't', call: 'c1', mode: 'blind', state: 'requested', operator: '1001', targets: [], attempts: [] };
+  const mayTakeBack = (state: DeskState) => passedOn(state)?.id === 't';
+  for (const viewer of VIEWERS.slice(0, 2)) {
+    let state = after(start(viewer), event('call.answered', { operator: '1001' }));
+    const then = (kind: string, data: object) => mayTakeBack((state = after(state, event(kind, data))));
+    const isOwn = viewer.extension === '1001';
+    assert.equal(then('call.transfer.requested', transfer), isOwn, viewer.role);
+    assert.equal(then('call.updated', { state: 'transferred', presented_to: [] }), isOwn);
+    assert.equal(then('call.transfer.ringing', { ...transfer, state: 'ringing' }), isOwn);
+    // Back at the own phone: the caller rings there before or after the transfer says so.
+    assert.equal(then('call.presented', { operator: '1001', state: 'presented' }), isOwn);
+    assert.equal(then('call.transfer.returned', { ...transfer, state: 'returning' }), false);
+    assert.equal(then('call.transfer.requested', { ...transfer, mode: 'consult' }), false);
+  }
+});
+
+test('a request for help that is withdrawn is on no board', () => {
+  const asked = after(start(VIEWERS[1] as Viewer), event('help.requested', { operator: '1001' }));
+  assert.equal(asked.help.size, 1);
+  assert.equal(after(asked, event('help.withdrawn', { operator: '1002' })).help.size, 1);
+  assert.equal(after(asked, event('help.withdrawn', { operator: '1001' })).help.size, 0);
 });
 
 test('who does not see her pop is named until it no longer rings there', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { duration } from '../src/text/time.ts';
+import { dayAndTime, duration } from '../src/text/time.ts';
 
 test('durations', () => {
   for (const [ms, text] of [
@@ -11,4 +11,13 @@ test('durations', () => {
   ] as const) {
     assert.equal(duration(ms), text);
   }
+});
+
+test('a day stands there where it is another one, and a year where it is another one', () => {
+  const now = new Date(2026, 3, 1, 12).getTime();
+  const at = (...when: [number, number, number, number, number]) => dayAndTime(new Date(...when).toISOString(), now, 'en');
+  assert.equal(at(2026, 3, 1, 9, 5), '09:05');
+  assert.match(at(2026, 2, 31, 9, 5), /3\/31.*09:05/);
+  assert.match(at(2025, 3, 1, 9, 5), /2025.*09:05/);
+  assert.equal(dayAndTime('nonsense', now, 'en'), '');
 });

@@ -1,4 +1,4 @@
-//! `toritsugi answer|hold|resume|hangup|ask-help CALL`: call control for an operator.
+//! `toritsugi answer|hold|resume|hangup|ask-help CALL`: call control for an operator, and requests for help.
 //!
 //! The phone itself answers, holds and resumes, which only some desk phones support (Yealink, Poly, Snom). The command
 //! fails if the phone did not act.
@@ -25,6 +25,27 @@ impl Control {
         let client = self.client.client(global)?;
         let call = client.whole_id(&self.call, PRESENT_CALLS).await?;
         client.post_empty(&format!("/v1/calls/{call}/{action}")).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AskHelp {
+    #[command(flatten)]
+    control: Control,
+    /// Take the request back.
+    #[arg(long)]
+    withdraw: bool,
+}
+
+impl AskHelp {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        if !self.withdraw {
+            return self.control.run(global, "help").await;
+        }
+        let client = self.control.client.client(global)?;
+        let call = client.whole_id(&self.control.call, PRESENT_CALLS).await?;
+        client.delete(&format!("/v1/calls/{call}/help")).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

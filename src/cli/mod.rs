@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `search`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -59,6 +59,7 @@ mod replay;
 mod reports;
 mod routes;
 mod scripts;
+mod search;
 mod serve;
 mod sounds;
 mod stats;
@@ -155,6 +156,8 @@ enum Command {
     Alarms(alarms::Alarms),
     /// Monthly reports of accounts: show one, write it as a PDF, close a month, and say when and to whom they are mailed.
     Reports(reports::Reports),
+    /// Find accounts, contacts, customers, messages and finished calls by a name, a number or a word.
+    Search(search::Search),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
     /// Set an operator's state, or finish an operator's after-call work.
@@ -180,8 +183,8 @@ enum Command {
     Resume(control::Control),
     /// Hang up the call on your phone.
     Hangup(control::Control),
-    /// Ask your supervisors for help with a call; they see the request at once.
-    AskHelp(control::Control),
+    /// Ask your supervisors for help with a call, who see the request at once, or take it back.
+    AskHelp(control::AskHelp),
     /// Transfer a caller, complete a consultation, or cancel a transfer.
     Transfer(transfer::Transfer),
     /// Import accounts, customers or contacts from a CSV file.
@@ -270,6 +273,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Contracts(command) => command.run(global).await,
         Command::Alarms(command) => command.run(global).await,
         Command::Reports(command) => command.run(global).await,
+        Command::Search(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,
@@ -282,7 +286,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Hold(command) => command.run(global, "hold").await,
         Command::Resume(command) => command.run(global, "resume").await,
         Command::Hangup(command) => command.run(global, "hangup").await,
-        Command::AskHelp(command) => command.run(global, "help").await,
+        Command::AskHelp(command) => command.run(global).await,
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
         Command::Export(command) => command.run(global).await,

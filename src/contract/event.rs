@@ -123,6 +123,8 @@ event_kinds! {
     SupervisionStopped = "supervision.stopped",
     /// An operator asks for help.
     HelpRequested = "help.requested",
+    /// An operator no longer asks for help.
+    HelpWithdrawn = "help.withdrawn",
     /// A message was taken or its text changed.
     MessageSaved = "message.saved",
     /// A message was delivered.

@@ -72,6 +72,10 @@ impl Core {
                 let done = self.ask_help(&actor, call);
                 answer(reply, done);
             }
+            Command::WithdrawHelp { call } => {
+                let done = self.withdraw_help(&actor, call);
+                answer(reply, done);
+            }
             Command::ListQueues => answer(reply, Ok(Answer::Queues(self.queue_members.queues()))),
             Command::Operator(command) => self.on_operator_command(&actor, command, reply),
             Command::Acknowledge { call } => {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `supervision.refused` | a request to supervise, switch or stop was refused |
 //! | `help.requested` | an operator asks for help, by a command or a key of the phone |
+//! | `help.withdrawn` | the operator, or a supervisor, takes such a request back |
 //! | `operator.state_set`, `operator.wrap_up_extended`, `operator.wrap_up_finished`, `operator.wrap_up_noted` | somebody changed another person's state |
 //! | `operator.refused` | a phone was refused as a seat, or a change of another person's state was not permitted |
 //!

@@ -1,5 +1,5 @@
-//! Folds the customers whose search text is missing: those of an older version, and those whom an import changed without
-//! all columns that a search compares.
+//! Folds the accounts, contacts and customers whose search text is missing: those of an older version, and those whom an import
+//! changed without all columns that a search compares.
 //!
 //! Invariant: each step folds at most [`STEP_ROWS_MAX`] rows in one transaction, so other writers wait briefly; a restart
 //! goes on where the last run ended.
@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
+use crate::store::StoreError;
 
 /// Most rows of one transaction.
 const STEP_ROWS_MAX: u32 = 500;
@@ -37,18 +38,29 @@ pub(super) async fn run(directory: Directory, shutdown: CancellationToken) {
 async fn fold_all(directory: &Directory) {
     let mut folded = 0;
     loop {
-        match directory.store().fold_customers(directory.plan(), STEP_ROWS_MAX).await {
+        match fold_some(directory).await {
             Ok(0) => break,
             Ok(rows) => folded += rows,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot make customers searchable; trying again");
+                tracing::warn!(error, "cannot make records searchable; trying again");
                 break;
             }
         }
         tokio::time::sleep(STEP_DELAY).await;
     }
     if folded > 0 {
-        tracing::info!(customers = folded, "made customers searchable");
+        tracing::info!(records = folded, "made records searchable");
     }
+}
+
+/// Folds some records of one kind; 0 when none is left of any.
+async fn fold_some(directory: &Directory) -> Result<u64, StoreError> {
+    let (store, plan) = (directory.store(), directory.plan());
+    let accounts = store.fold_accounts(plan, STEP_ROWS_MAX).await?;
+    if accounts > 0 {
+        return Ok(accounts);
+    }
+    let contacts = store.fold_contacts(plan, STEP_ROWS_MAX).await?;
+    if contacts > 0 { Ok(contacts) } else { store.fold_customers(plan, STEP_ROWS_MAX).await }
 }

@@ -215,6 +215,15 @@ impl Core {
         Ok(Answer::Accepted)
     }
 
+    /// Takes back a request for help: the operator on the call, or the operator's supervisor, does.
+    pub(super) fn withdraw_help(&mut self, actor: &Actor, call: CallId) -> Result<Answer, Refusal> {
+        let view = self.model.call(call);
+        let operator = authorise_help(view.as_ref(), self.model.operator_of(call), actor)?;
+        self.deps.bus.publish(publish::help_withdrawn(call, &operator, self.clock.now()));
+        self.audit(Some(actor), "help.withdrawn", Subject::Phone(&operator), Some(call), json!({}));
+        Ok(Answer::Accepted)
+    }
+
     fn publish_help(&mut self, actor: Option<&Actor>, call: CallId, operator: &Extension) {
         let now = self.clock.now();
         if let Some(view) = self.model.call(call) {

@@ -5,14 +5,20 @@
 //! | no list | it is in the list |
 //! | a list without its code | it is added at the end |
 //! | its code | nothing: what administrators made of it holds |
+//!
+//! The flags of customers have no configuration: the list begins with [`FIRST_FLAGS`], as long as nobody has written it.
 
 use jiff::Timestamp;
 
 use crate::config::OperatorsConfig;
 use crate::contract::choice::Choice;
-use crate::contract::words::{Word, WordKind};
+use crate::contract::words::{Tone, Word, WordKind};
 use crate::operators::SharedWords;
 use crate::store::{Store, StoreError};
+
+/// Flags that imports of customers have used from the beginning: code, label, label in English, colour.
+const FIRST_FLAGS: [(&str, &str, &str, Tone); 2] =
+    [("vip", "VIP", "VIP", Tone::Warn), ("claim", "要注意", "Handle with care", Tone::Bad)];
 
 /// Adds what the store does not have, and reads all.
 pub(super) async fn load(store: &Store, config: &OperatorsConfig) -> Result<SharedWords, StoreError> {
@@ -23,8 +29,23 @@ pub(super) async fn load(store: &Store, config: &OperatorsConfig) -> Result<Shar
     {
         add(store, &words, kind, choices).await?;
     }
+    add_flags(store, &words).await?;
     words.replace(store.word_lists().await?);
     Ok(words)
+}
+
+async fn add_flags(store: &Store, words: &SharedWords) -> Result<(), StoreError> {
+    if words.current().list(WordKind::Flag).version > 0 {
+        return Ok(());
+    }
+    let word = |(code, label, label_en, tone): (&str, &str, &str, Tone)| Word {
+        code: code.into(),
+        label: label.into(),
+        label_en: Some(label_en.into()),
+        tone,
+        retired: false,
+    };
+    write(store, WordKind::Flag, &FIRST_FLAGS.map(word), 0).await
 }
 
 async fn add(
@@ -40,7 +61,11 @@ async fn add(
         return Ok(());
     }
     list.words.extend(new);
-    match store.write_words(kind, &list.words, list.version, Timestamp::now()).await {
+    write(store, kind, &list.words, list.version).await
+}
+
+async fn write(store: &Store, kind: WordKind, words: &[Word], version: u64) -> Result<(), StoreError> {
+    match store.write_words(kind, words, version, Timestamp::now()).await {
         // Another daemon has just done it.
         Err(StoreError::Changed { .. }) => Ok(()),
         done => done.map(drop),
@@ -75,5 +100,12 @@ mod tests {
             words.choices(WordKind::Disposition).iter().map(ToString::to_string).collect();
         assert_eq!(labels, ["a:壱", "c:三"]);
         assert_eq!(words.labels(WordKind::Disposition).len(), 3);
+        // The flags begin with words, and an administrator's list stays as it is.
+        let mut flags = words.list(WordKind::Flag);
+        assert_eq!(flags.words.iter().map(|word| word.label.as_str()).collect::<Vec<_>>(), ["VIP", "要注意"]);
+        flags.words.remove(0);
+        store.write_words(WordKind::Flag, &flags.words, flags.version, Timestamp::UNIX_EPOCH).await.unwrap();
+        let words = load(&store, &config("a:一")).await.unwrap().current();
+        assert_eq!(words.list(WordKind::Flag).words.len(), 1);
     }
 }

@@ -344,6 +344,90 @@ async fn a_customer_whose_search_text_is_missing_is_folded_in_steps() {
     assert_eq!(found(&fixture, "090 0000 0001").await, ["K1"]);
 }
 
+/// The names of the accounts and contacts that a search finds.
+async fn found_in_directory(fixture: &Fixture, text: &str) -> Vec<String> {
+    let store = fixture.directory.store();
+    let accounts = store.find_accounts(text, 10).await.unwrap().into_iter().map(|one| one.fields.name);
+    let contacts = store.find_contacts(text, 10).await.unwrap().into_iter().map(|one| one.fields.name);
+    accounts.chain(contacts).collect()
+}
+
+#[tokio::test]
+async fn accounts_and_contacts_are_found_whatever_the_form_in_which_they_are_written() {
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
+    directory.edit_account(fixture.sakura, &json!({ "kana": "サクラショウジ" }), AT, None).await.unwrap();
+    for (name, kana, number, do_not_tell) in [
+        ("佐々木健", "ササキケン", "090-5550-0011", false),
+        ("髙橋弁護士", "タカハシ", "090-5550-0012", true),
+    ] {
+        let fields = ContactFields {
+            kana: kana.into(),
+            role: "営業部長".into(),
+            number: Some(number.into()),
+            do_not_tell,
+            ..ContactFields::named(fixture.sakura, name)
+        };
+        directory.create_contact(fields, AT).await.unwrap();
+    }
+    for (text, names) in [
+        ("さくら", &["株式会社さくら商事"][..]),
+        ("ｻｸﾗ", &["株式会社さくら商事"]),
+        ("㈱サクラ", &["株式会社さくら商事"]),
+        ("a001", &["株式会社さくら商事"]),
+        ("5550-1001", &["株式会社さくら商事"]),
+        ("+81 3 3555 0101", &["株式会社さくら商事"]),
+        ("クリニック", &["山田歯科クリニック"]),
+        ("佐佐木", &["佐々木健"]),
+        ("ｻｻｷ", &["佐々木健"]),
+        ("営業", &["佐々木健", "髙橋弁護士"]),
+        ("高橋", &["髙橋弁護士"]),
+        ("０９０５５５０００１１", &["佐々木健"]),
+        // A number that callers must not learn is not found.
+        ("0905550", &["佐々木健"]),
+        ("・", &[]),
+        ("さくら%", &[]),
+        ("田", &["山田歯科クリニック"]),
+    ] {
+        assert_eq!(found_in_directory(&fixture, text).await, names, "{text}");
+    }
+    // What changes is found as it is now, and what is deleted is not found.
+    directory.edit_account(fixture.minato, &json!({ "name": "みさき法律事務所" }), AT, None).await.unwrap();
+    assert_eq!(found_in_directory(&fixture, "みなと").await, [""; 0]);
+    assert_eq!(found_in_directory(&fixture, "ﾐｻｷ").await, ["みさき法律事務所"]);
+    directory.delete_account(fixture.sakura, AT).await.unwrap();
+    for text in ["さくら", "ささき", "高橋"] {
+        assert_eq!(found_in_directory(&fixture, text).await, [""; 0], "{text}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_and_contacts_of_an_import_without_all_columns_are_folded_in_steps() {
+    let fixture = fixture().await;
+    let (store, plan) = (fixture.directory.store(), fixture.directory.plan());
+    let files = [
+        (import::ImportKind::Accounts, "code,name\nA001,株式会社サクラ商店\nA002,ミナト事務所\n"),
+        (import::ImportKind::Contacts, "account,code,name\nA001,T1,髙橋三郎\n"),
+        (import::ImportKind::Contacts, "account,code,name\nA001,T1,髙橋四郎\n"),
+    ];
+    for (kind, file) in files {
+        let options = import::ImportOptions { kind, encoding: import::TextEncoding::Utf8, dry_run: false };
+        fixture.directory.import(std::io::Cursor::new(file), options, AT).await.unwrap();
+    }
+    assert_eq!(found_in_directory(&fixture, "サクラ").await, ["株式会社サクラ商店"], "as it is written");
+    assert_eq!(found_in_directory(&fixture, "髙橋").await, ["髙橋四郎"], "as it is written");
+    assert_eq!(found_in_directory(&fixture, "さくら").await, [""; 0]);
+    for left in [1, 1, 0] {
+        assert_eq!(store.fold_accounts(plan, 1).await.unwrap(), left);
+    }
+    for left in [1, 0] {
+        assert_eq!(store.fold_contacts(plan, 1).await.unwrap(), left);
+    }
+    assert_eq!(found_in_directory(&fixture, "さくら").await, ["株式会社サクラ商店"]);
+    assert_eq!(found_in_directory(&fixture, "3555-0101").await, ["株式会社サクラ商店"]);
+    assert_eq!(found_in_directory(&fixture, "高橋").await, ["髙橋四郎"]);
+}
+
 /// Two people change one record that both have read: the second is refused, and nothing of the first is lost.
 #[tokio::test]
 async fn a_record_that_somebody_changed_meanwhile_is_not_changed_again() {

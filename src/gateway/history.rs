@@ -176,7 +176,7 @@ pub(super) async fn filter_of(
 
 /// Whom a text means: the line with this number, or the customers who have the text in their record. A subscriber's whole
 /// number means that line alone; fewer digits may be a part of a customer's number or code.
-async fn party_of(
+pub(super) async fn party_of(
     state: &AppState,
     caller: &Caller,
     account: Option<RecordId>,

@@ -139,6 +139,12 @@ pub(crate) async fn list(
     Ok(Json(Messages { items, next }))
 }
 
+/// From when on a search by text looks for messages that names no time. Without it a search would read every message that there
+/// ever was.
+pub(super) fn search_begins(state: &AppState) -> Option<Timestamp> {
+    now(state).checked_sub(SEARCH_PERIOD).ok()
+}
+
 /// The filter that a query names.
 pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<MessageFilter, Problem> {
     let id = |key: &str, text: Option<String>| {
@@ -149,8 +155,7 @@ pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<Message
         text.map(read).transpose()
     };
     let text = query.q.filter(|text| !text.trim().is_empty());
-    // Without it a search would read every message that there ever was.
-    let period = text.as_ref().and_then(|_| now(state).checked_sub(SEARCH_PERIOD).ok());
+    let period = text.as_ref().and_then(|_| search_begins(state));
     Ok(MessageFilter {
         account: account_id(query.account.as_deref())?,
         state: query.state,

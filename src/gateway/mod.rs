@@ -22,6 +22,7 @@
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `numbers.rs`, `passwords.rs`, `installation.rs` | every number and those that belong to nobody; the own password and links that set one; what works |
 //! | `settings.rs`, `setup.rs`, `watched.rs`, `queues.rs`, `teams.rs`, `words.rs` | how the installation is set up, its disks and spools, the PBX's queues, teams, what operators choose from |
+//! | `search.rs` | one search over records, messages and finished calls |
 //! | `imports.rs`, `directory_export.rs`, `customer_changes.rs` | CSV files in and out; what was changed of customers |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -104,6 +105,7 @@ mod responses;
 mod routes;
 mod script_forms;
 mod scripts;
+mod search;
 mod serve;
 mod session;
 mod settings;

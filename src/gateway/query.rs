@@ -95,6 +95,17 @@ pub(crate) struct OffersQuery {
     pub(crate) to: Option<Timestamp>,
 }
 
+/// What is searched for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SearchQuery {
+    /// A name in kanji, kana (of any width) or romaji, a part of a telephone number in any writing, or words of a message.
+    pub(crate) q: String,
+    /// Records of each kind, 1 to 20; 5 by default.
+    pub(crate) limit: Option<u32>,
+}
+
 /// Filter of customers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -31,9 +31,9 @@ use super::{
     deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
     history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
     message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
-    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, session,
-    settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks,
-    teams, tokens, transfers, users, webhooks, websocket, words,
+    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, search,
+    session, settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions,
+    tasks, teams, tokens, transfers, users, webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -60,7 +60,7 @@ fn of_calls() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::acknowledge))
-        .routes(routes!(supervisions::help))
+        .routes(routes!(supervisions::help, supervisions::withdraw_help))
         .routes(routes!(calls::control))
         .routes(routes!(supervisions::list, supervisions::begin))
         .routes(routes!(supervisions::switch, supervisions::stop))
@@ -87,6 +87,7 @@ fn of_calls() -> OpenApiRouter<Arc<AppState>> {
 /// Records and their administration.
 fn of_records() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
+        .routes(routes!(search::search))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
         .routes(routes!(account_clips::play, account_clips::write, account_clips::delete))

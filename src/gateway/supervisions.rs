@@ -170,6 +170,27 @@ pub(crate) async fn help(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Withdraws a request for help: the supervisors get `help.withdrawn`.
+#[utoipa::path(delete, path = "/v1/calls/{call}/help", tag = "calls",
+    params(("call" = uuid::Uuid, Path, description = "The call")),
+    responses(
+        (status = 204, description = "The withdrawal was published"),
+        (status = 403, description = "not-permitted: only the operator on the call or their supervisor may", body = ProblemBody),
+        (status = 404, description = "unknown-call", body = ProblemBody),
+        (status = 409, description = "call-conflict: no operator has the call", body = ProblemBody),
+    )
+)]
+pub(crate) async fn withdraw_help(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    CallPath(call): CallPath,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::ControlCalls)?;
+    state.app.commands.request(caller.actor(), Command::WithdrawHelp { call }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 fn view_of(answer: Answer) -> Result<Json<SupervisionView>, Problem> {
     match answer {
         Answer::Supervision(view) => Ok(Json(*view)),

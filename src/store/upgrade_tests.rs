@@ -146,6 +146,13 @@ async fn directory(store: &Store) {
     for text in [fields.name.as_str(), "090 1234 5678"] {
         assert_eq!(store.customers(&named(text), None, 10).await.unwrap().items.len(), 1, "{text}");
     }
+    assert_eq!(store.find_accounts("さくら商事", 10).await.unwrap().len(), 1);
+    while store.fold_accounts(&NumberPlan::default(), 1).await.unwrap() > 0 {}
+    while store.fold_contacts(&NumberPlan::default(), 1).await.unwrap() > 0 {}
+    for text in ["さくら商事", "サクラ商事", "5550 1001"] {
+        assert_eq!(store.find_accounts(text, 10).await.unwrap().len(), 1, "{text}");
+    }
+    assert_eq!(store.find_contacts("090-8765-4321", 10).await.unwrap().len(), 1);
     let contacts = store.contacts_in_order(ACCOUNT).await.unwrap();
     let fields = &contacts[0].fields;
     assert_eq!((contacts.len(), fields.ring_s, fields.on_call_order), (1, Some(25), Some(1)));

@@ -136,6 +136,9 @@ async fn a_known_caller_wants_to_be_called_back(lab: &Lab, person: &Person, serv
 async fn the_caller_is_held_from_inside_the_text(lab: &Lab, person: &Person) {
     let caret = format!("document.activeElement?.matches({TEXT:?})");
     sends(person, "F4", &["hold"]).await;
+    // What this phone has refused is offered no more; the key asks again.
+    let by_hand = "document.querySelector('[data-by-hand]') && !document.querySelector('[data-order=hold]')";
+    person.tab.until("that its own keys are named", by_hand).await;
     lab.phone("1001").holds().await;
     person.pop_is("held").await;
     person.tab.until("the caret where it was", &caret).await;

@@ -340,6 +340,11 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.tab.until("the help request", "document.querySelector('.help .one')").await;
     assert!(boss.reads(".help").await.contains("佐藤"));
     boss.looks("board-help").await;
+    // The operator takes it back, and asks again.
+    operator.presses("[data-order=help]").await;
+    boss.tab.until("the end of the request", "!document.querySelector('.help .one')").await;
+    operator.presses("[data-order=help]").await;
+    boss.tab.until("the next request", "document.querySelector('.help .one')").await;
     boss.presses(".help button:nth-child(2)").await;
     boss.tab
         .until("the supervision", "document.querySelector('.own.own [aria-pressed=true], section.own')")

@@ -42,6 +42,7 @@ async fn every_order_is_given_by_clicks() {
         lab.phone(phone).rings_for_ever().await;
     }
     a_caller_is_passed_on_at_once(&lab, &person).await;
+    a_caller_is_taken_back_while_it_rings(&lab, &person).await;
     a_caller_goes_along_the_on_call_list(&lab, &service, &person).await;
     a_consultation_is_cancelled_and_completed(&lab, &person).await;
     an_account_links_to_a_system_of_its_own(&lab, &service, &person).await;
@@ -200,6 +201,29 @@ async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
     call.hang_up().await;
 }
 
+/// The caller was passed on to the wrong person: one key brings the caller back, as long as nobody has taken the call.
+async fn a_caller_is_taken_back_while_it_rings(lab: &Lab, person: &Person) {
+    let call = talks(lab, person).await;
+    lab.phone(FIRST_ON_CALL).rings_for_ever().await;
+    person.tab.key("t").await;
+    person.tab.until("the focus", "document.activeElement?.matches('#contacts [data-way=consult]')").await;
+    person.tab.chord("shift", "Enter").await;
+    person.has_no_pop().await;
+    let rings = "document.querySelector('[data-passed]')?.innerText.includes('呼出中')";
+    person.tab.until("that it rings there", rings).await;
+    assert!(person.reads("[data-passed]").await.contains("佐々木健へ転送"));
+    person.is_pictured("passed-on").await;
+    person.is_accessible("passed-on").await;
+    person.tab.key("z").await;
+    let back = "document.querySelector('.pop[data-phase=ringing]')?.innerText.includes('転送不成立・戻り')";
+    person.tab.until("that the caller is back", back).await;
+    person.tab.until("that nothing is to be taken back", "!document.querySelector('[data-passed]')").await;
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    call.hang_up().await;
+    finishes(person, "silent").await;
+}
+
 /// Both contacts on call are busy, and the caller comes back; the next time the second contact takes the caller.
 async fn a_caller_goes_along_the_on_call_list(lab: &Lab, service: &Service, person: &Person) {
     let call = talks(lab, person).await;
@@ -254,6 +278,16 @@ async fn a_consultation_is_cancelled_and_completed(lab: &Lab, person: &Person) {
             "document.querySelector('.notices')?.innerText.includes('スーパーバイザーに知らせました')",
         )
         .await;
+    // It is taken back, and asked for again.
+    let asks = |is: &str| format!("document.querySelector('[data-order=help]')?.innerText.includes('{is}')");
+    for is in ["取り消す", "SVを呼ぶ", "取り消す"] {
+        person.tab.until(is, &asks(is)).await;
+        if is == "SVを呼ぶ" {
+            assert_eq!(person.tab.eval("Boolean(document.querySelector('[data-help]'))").await, json!(false));
+        }
+        person.presses("[data-order=help]").await;
+    }
+    person.tab.until("that help is not asked for", &asks("SVを呼ぶ")).await;
     lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
     person.presses("#contacts li .ways button").await;
     person.may(&["complete", "cancel", "help"]).await;

@@ -198,9 +198,9 @@ async fn words(admin: &Person, service: &Service) {
 
     picks(admin, "[data-words]", "flag").await;
     enters(admin, "[data-add-word]").await;
-    types_into(admin, "[data-code]", "vip").await;
-    types_into(admin, "[data-label]", "お得意様").await;
-    picks(admin, ".words select", "good").await;
+    types_into(admin, "tr[data-word]:last-of-type [data-code]", "regular").await;
+    types_into(admin, "tr[data-word]:last-of-type [data-label]", "お得意様").await;
+    picks(admin, "tr[data-word]:last-of-type select", "good").await;
     enters(admin, ".words [data-save]").await;
     says(admin, "お客様の区分").await;
     admin.looks("admin-words").await;
@@ -208,7 +208,7 @@ async fn words(admin: &Person, service: &Service) {
     let flags =
         lists["items"].as_array().unwrap().iter().find(|list| list["kind"] == "flag").unwrap().clone();
     assert_eq!(
-        (&flags["words"][0]["label"], &flags["words"][0]["tone"]),
+        (&flags["words"][2]["label"], &flags["words"][2]["tone"]),
         (&json!("お得意様"), &json!("good"))
     );
 }

@@ -234,6 +234,9 @@ async fn an_operator_asks_for_help_from_the_command_line() {
     assert_eq!(code, 0, "{screen}");
     let help = wait_for(&mut supervisor, "help.requested").await;
     assert_eq!((&help["call"], &help["data"]["operator"]), (&answered["call"], &"1001".into()));
+    let (code, screen) = Terminal::run(&service, "1001", &format!("ask-help {id} --withdraw")).ends().await;
+    assert_eq!(code, 0, "{screen}");
+    assert_eq!(wait_for(&mut supervisor, "help.withdrawn").await["call"], answered["call"]);
     let (code, screen) = Terminal::run(&service, "1002", &format!("ask-help {id}")).ends().await;
     assert_eq!(code, 1, "{screen}");
     call.hang_up().await;

@@ -29,7 +29,7 @@ fn account(n: u128) -> RecordId {
 }
 
 /// A finished call of this number to this account that another operator had.
-fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
+pub(crate) fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
     let at = rig.app.clock.now();
     FinishedCall {
         id: call(n),

@@ -34,6 +34,7 @@ mod reports;
 mod rights;
 mod roles;
 mod scripts;
+mod search;
 mod setup;
 mod silent_store;
 mod stats;

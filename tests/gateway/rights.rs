@@ -22,6 +22,7 @@ AcknowledgePop    POST /v1/calls/{call}/ack
 ControlCalls      POST /v1/messages/{message}/reveal
 ControlCalls      PUT /v1/callbacks/{call}
 ControlCalls      POST /v1/calls/{call}/help
+ControlCalls      DELETE /v1/calls/{call}/help
 ControlCalls      POST /v1/calls/{call}/transfers
 ControlCalls      POST /v1/calls/{call}/{verb}
 ControlCalls      PUT /v1/operators/{operator}/state
@@ -83,6 +84,7 @@ LeadTeam          GET /v1/caller-rules
 LeadTeam          POST /v1/caller-rules
 LeadTeam          DELETE /v1/caller-rules/{caller_rule}
 ReadDirectory     GET /v1/callflow-templates
+ReadDirectory     GET /v1/search
 ReadDirectory     GET /v1/sounds
 ReadDirectory     GET /v1/sounds/{sound}/audio
 EditDirectory     POST /v1/overrides

@@ -77,6 +77,7 @@ GET    /v1/calls                                 | yes  none yes  none yes  yes 
 GET    /v1/calls/{call}                          | yes  -    yes  -    yes  yes  |
 POST   /v1/calls/{call}/ack                      | yes  -    yes  -    yes  yes  | {}
 POST   /v1/calls/{call}/help                     | yes  -    yes  -    no   yes  |
+DELETE /v1/calls/{call}/help                     | yes  -    yes  -    no   yes  |
 POST   /v1/calls/{call}/{verb}                   | yes  -    yes  -    no   yes  |
 GET    /v1/calls/{call}/transfers                | yes  none yes  none yes  yes  |
 POST   /v1/calls/{call}/transfers                | yes  -    yes  -    no   yes  | {"to":"0312345678"}
@@ -104,6 +105,7 @@ GET    /v1/stats/live | yes yes yes yes yes yes |
 GET    /v1/stats/calls?counter=offered&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | none none none none none none |
 GET    /v1/pbx/gaps                              | yes  yes  yes  yes  yes  yes  |
 GET    /v1/explain?dialled=0312345678            | yes  yes  yes  yes  yes  yes  |
+GET    /v1/search?q=x                            | yes  yes  yes  yes  yes  yes  |
 GET    /v1/accounts                              | yes  yes  yes  yes  yes  yes  |
 POST   /v1/accounts                              | no   no   no   no   no   yes  | {"code":"{n}","name":"x"}
 GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
@@ -339,7 +341,7 @@ impl Core {
         use transfer::Command::{Begin, Cancel, Complete, List, Show};
         let its = extension("1001");
         match command {
-            Command::Control { .. } | Command::AskHelp { .. } => {
+            Command::Control { .. } | Command::AskHelp { .. } | Command::WithdrawHelp { .. } => {
                 self.acts(actor, Refusal::UnknownCall).map(|()| Answer::Accepted)
             }
             Command::Acknowledge { .. } => Ok(Answer::Accepted),

@@ -4,13 +4,14 @@
 // Invariant: nothing rings for what the page does not show as ringing or asked for, and nothing rings while the page
 // does not know how things are.
 
+import { untrack } from 'svelte';
 import { t } from '../i18n/index.svelte.ts';
 import { callerText } from '../text/caller.ts';
 import { allowed, nameAt } from './choose.ts';
 import { desk } from './desk.svelte.ts';
 import { notifyOf, onAnswer, type Notice } from './notify.ts';
 import { prefs } from './prefs.svelte.ts';
-import { helpKey, type Call } from './state.ts';
+import { helpKey, type Call, type DeskState } from './state.ts';
 
 const RING_EVERY_MS = 3_000;
 const ACKNOWLEDGED_MAX = 200;
@@ -49,7 +50,10 @@ export function payAttention(hasFocusToo: () => boolean): void {
     for (const call of ringing) prove(call, hidden);
   });
 
-  const matters: Notice[] = $derived(desk.live ? [...ringing.map(ofCall), ...helpAsked()] : []);
+  // Its map is another one when a request comes or goes, and not with each event.
+  const help = $derived(desk.state.help);
+  const matters: Notice[] = $derived(desk.live ? [...ringing.map(ofCall), ...helpAsked(help)] : []);
+  const count = $derived(matters.length);
 
   $effect(() => {
     const first = matters[0];
@@ -74,7 +78,7 @@ export function payAttention(hasFocusToo: () => boolean): void {
   // The number on the icon of an installed page.
   $effect(() => {
     const badge = navigator as { setAppBadge?: (count: number) => Promise<void> };
-    void badge.setAppBadge?.(matters.length).catch(() => undefined);
+    void badge.setAppBadge?.(count).catch(() => undefined);
   });
 
   $effect(() =>
@@ -87,15 +91,16 @@ export function payAttention(hasFocusToo: () => boolean): void {
 
 function ofCall(call: Call): Notice {
   const title = call.card?.account.name || t('pop.unknown_account');
-  const answer = allowed(desk.state, call).has('answer') ? t('order.answer') : '';
+  // It rings: that, and not the rest of the state, decides.
+  const answer = untrack(() => desk.offers(call)).has('answer') ? t('order.answer') : '';
   return { key: call.id, title, body: call.card ? callerText(call.card.caller) : '', answer };
 }
 
-function helpAsked(): Notice[] {
-  if (desk.state.viewer.role === 'operator') return [];
-  return [...desk.state.help.values()].map(({ call, operator, card }) => ({
+function helpAsked(help: DeskState['help']): Notice[] {
+  if (desk.session?.role === 'operator') return [];
+  return [...help.values()].map(({ call, operator, card }) => ({
     key: helpKey(call, operator),
-    title: t('board.help_from', { name: nameAt(desk.state, operator) }),
+    title: t('board.help_from', { name: untrack(() => nameAt(desk.state, operator)) }),
     body: card?.account.name ?? '',
     answer: '',
   }));

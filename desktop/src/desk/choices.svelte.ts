@@ -50,4 +50,4 @@ export function flagLabel(code: string): string {
 const CLASSES: Readonly<Record<Tone, string>> = { plain: '', good: 'good', warn: 'ring', bad: 'bad' };
 
 /** The class of its colour. A flag that nobody decided about is seen. */
-export const flagClass = (code: string): string => CLASSES[flagOf(code)?.tone ?? 'bad'];
+export const flagClass = (code: string): string => CLASSES[flagOf(code)?.tone ?? (choices.lists.length ? 'bad' : 'plain')];

@@ -38,6 +38,18 @@ export function openTransfer(state: DeskState, call: Call): Transfer | undefined
   return transfer && !SETTLED.has(transfer.state) ? transfer : undefined;
 }
 
+/** States of a transfer in which the caller has not reached anybody yet. */
+const ON_ITS_WAY = new Set<Transfer['state']>(['requested', 'trying', 'ringing']);
+/** Among so many calls, the latest, one may be on its way. */
+const LATEST = 5;
+
+/** The transfer by which this person let a caller go, and that can still be taken back. */
+export function passedOn(state: DeskState): Transfer | undefined {
+  const { extension } = state.viewer;
+  const all = [...state.transfers.values(), ...state.past.slice(0, LATEST).map((call) => call.transfer)];
+  return all.find((one) => one?.mode === 'blind' && one.operator === extension && ON_ITS_WAY.has(one.state));
+}
+
 /** What the daemon would accept from this person for this call, as things are. */
 export function allowed(state: DeskState, call: Call): ReadonlySet<Order> {
   const { extension } = state.viewer;

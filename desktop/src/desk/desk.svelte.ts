@@ -22,8 +22,9 @@ import type {
   Transfer,
 } from '../api/types.ts';
 import { t, word, type Key } from '../i18n/index.svelte.ts';
+import { dayOf } from '../text/time.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
-import { ownCall, ownPops } from './choose.ts';
+import { allowed, ownCall, ownPops, passedOn, type Order } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
 import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
@@ -59,6 +60,8 @@ const NOTICES_MAX = 4;
 /** Where a contact stands who is not on call. */
 const LAST = Number.MAX_SAFE_INTEGER;
 const DESKTOP_NAME = 'web';
+/** What the phone itself does, if it can. */
+const PHONES_OWN: ReadonlySet<string> = new Set(['answer', 'hold', 'resume']);
 /** Events that come at once are applied at once; more of them within this time together. */
 const APPLY_EVERY_MS = 40;
 
@@ -68,6 +71,11 @@ export interface Notice {
   text: () => string;
   detail: string;
   kind: 'info' | 'error';
+}
+
+interface HelpAsked {
+  call: string;
+  at: number;
 }
 
 interface Page<T> {
@@ -85,6 +93,8 @@ class Desk {
   link = $state.raw<Link>({ phase: 'connecting', since: Date.now() });
   /** The daemon's time, which timers and events share; moves once a second. */
   now = $state(Date.now());
+  /** The day of that time: what shows days changes once a day, and not with each second. */
+  today = $derived(dayOf(this.now));
   notices = $state<Notice[]>([]);
   accounts = $state.raw<ReadonlyMap<string, Account>>(new Map());
   contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
@@ -100,10 +110,14 @@ class Desk {
   messageAlarms = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
   callbackChanges = $state(0);
-  /** The call for which this desk asked for help last, and when. */
-  helpAsked = $state.raw<{ call: string; at: number } | undefined>();
+  /** The call for which this person asks for help, and since when. */
+  helpAsked = $state.raw<HelpAsked | undefined>();
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
+
+  /** The phone that has refused to be operated from here. */
+  private byHand = $state('');
+  isByHand = $derived(this.byHand !== '' && this.byHand === this.state.viewer.extension);
 
   private stream: EventStream | undefined;
   private skew = 0;
@@ -114,6 +128,7 @@ class Desk {
   private applying: ReturnType<typeof setTimeout> | undefined;
   private noticed = 0;
   private lastPop: Call | undefined;
+  private lastPops: readonly Call[] = [];
   /** Whether what is shown was kept from an earlier load, and nobody has confirmed it yet. */
   private fromKept = false;
 
@@ -121,7 +136,19 @@ class Desk {
   private preferred = $state('');
 
   own = $derived(ownCall(this.state));
-  pops = $derived(ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred)));
+  /** The same list as long as its calls are the same: what shows it has nothing to do with each event. */
+  pops: readonly Call[] = $derived.by(() => {
+    const now = ownPops(this.state).sort((a, b) => Number(b.id === this.preferred) - Number(a.id === this.preferred));
+    const isSame = now.length === this.lastPops.length && now.every((call, at) => call === this.lastPops[at]);
+    if (!isSame) this.lastPops = now;
+    return this.lastPops;
+  });
+  /** Parts of the state: who shows one of them has nothing to do with events about the others. */
+  past = $derived(this.state.past);
+  people = $derived(this.state.operators);
+  written = $derived(this.state.messages);
+  recorded = $derived(this.state.recorded);
+  passedOn = $derived(passedOn(this.state));
   me = $derived(this.state.operators.get(this.session?.user ?? ''));
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
   live = $derived(this.link.phase === 'live');
@@ -190,7 +217,7 @@ class Desk {
   }
 
   private begin(session: SessionView): void {
-    this.farewell = '';
+    this.farewell = this.byHand = '';
     this.session = session;
     writeAsIn(session.country);
     const { user, role } = session;
@@ -244,13 +271,15 @@ class Desk {
     if (this.fromKept || this.now - this.recordsAt > RECORDS_FRESH_MS) void this.keepRecords();
   }
 
-  /** A pop is on the screen as soon as it comes; on a busy floor the screen changes a few times a second, not fifty. */
+  /** A pop, and what becomes of the own call, is on the screen as soon as it comes; on a busy floor the rest changes a few times a
+   * second, not fifty. */
   private receive(events: StreamEvent[]): void {
     this.inbox.push(...events);
-    if (this.applying !== undefined) return;
+    const { extension } = this.state.viewer;
+    const isOwn = events.some(({ kind, data }) => kind.startsWith('call.') && extension !== undefined && data['operator'] === extension);
     const wait = this.appliedAt + APPLY_EVERY_MS - performance.now();
-    if (wait <= 0) this.take();
-    else this.applying = setTimeout(() => this.take(), wait);
+    if (isOwn || (wait <= 0 && this.applying === undefined)) this.take();
+    else this.applying ??= setTimeout(() => this.take(), wait);
   }
 
   private take(): void {
@@ -271,6 +300,7 @@ class Desk {
     for (const event of events) {
       if (event.kind === 'notice.changed') daily.took(event.data as unknown as NoticesData);
       else if (event.kind === 'contact.presence') this.tookPresence(event.data as unknown as PresenceData);
+      else this.helpAsked = helpAfter(this.helpAsked, event, this.state.viewer.extension);
     }
     if (events.some(isAboutCallbacks)) this.callbackChanges += 1;
     if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
@@ -430,19 +460,37 @@ class Desk {
   }
 
   callOrder(call: Call, verb: 'answer' | 'hold' | 'resume' | 'hangup'): Promise<boolean> {
+    const { extension = '' } = this.state.viewer;
+    const isPhones = PHONES_OWN.has(verb);
     const act = () =>
-      post(`/v1/calls/${call.id}/${verb}`).catch((error: unknown) => {
-        // Each of these but the hang-up is a request to the phone, which most phones refuse.
-        const isPhones = verb !== 'hangup' && error instanceof ApiError && error.type === 'pbx-refused';
-        throw isPhones ? new ApiError(error.status, 'phone-did-not-follow', error.detail) : error;
-      });
+      post(`/v1/calls/${call.id}/${verb}`).then(
+        () => {
+          if (isPhones) this.byHand = '';
+        },
+        (error: unknown) => {
+          // A request to the phone, which most phones refuse.
+          const isRefused = isPhones && error instanceof ApiError && ['pbx-refused', 'phone-did-not-follow'].includes(error.type);
+          if (!isRefused) throw error;
+          this.byHand = extension;
+          throw new ApiError(error.status, 'phone-did-not-follow', error.detail);
+        },
+      );
     return this.order(act, true);
   }
 
+  /** What is offered for the call: what the phone has refused is left to its handset and keys. */
+  offers(call: Call): ReadonlySet<Order> {
+    const may = allowed(this.state, call);
+    return this.isByHand ? new Set([...may].filter((order) => !PHONES_OWN.has(order))) : may;
+  }
+
+  /** Asks the supervisors for help, or takes that back. */
   async askForHelp(call: Call): Promise<void> {
-    if (!(await this.order(() => post(`/v1/calls/${call.id}/help`)))) return;
-    this.helpAsked = { call: call.id, at: this.now };
-    this.say('order.help_sent');
+    const path = `/v1/calls/${call.id}/help`;
+    const isAsked = this.helpAsked?.call === call.id;
+    if (!(await this.order(() => (isAsked ? remove(path) : post(path))))) return;
+    this.helpAsked = isAsked ? undefined : { call: call.id, at: this.now };
+    this.say(isAsked ? 'order.help_withdrawn' : 'order.help_sent');
   }
 
   transfer(call: Call, to: string, mode: 'blind' | 'consult', override_rules = false): Promise<boolean> {
@@ -454,6 +502,12 @@ class Desk {
   settleTransfer(call: Call, verb: 'complete' | 'cancel'): Promise<boolean> {
     const transfer = this.state.transfers.get(call.id);
     return transfer ? this.order(() => post(`/v1/transfers/${transfer.id}/${verb}`), true) : Promise.resolve(false);
+  }
+
+  /** Takes the caller back who was passed on and has not reached anybody. */
+  takeBack(): Promise<boolean> {
+    const id = this.passedOn?.id;
+    return id ? this.order(() => post(`/v1/transfers/${id}/cancel`), true) : Promise.resolve(false);
   }
 
   setState(who: Operator, state: string, reason?: string, extension?: string): Promise<boolean> {
@@ -572,6 +626,14 @@ class Desk {
     this.notices = [...others, { id, text, detail, kind }].slice(-NOTICES_MAX);
     setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
+}
+
+/** The telephone's keys ask for help, too; whoever listened has helped. */
+function helpAfter(asked: HelpAsked | undefined, event: StreamEvent, extension: string | undefined): HelpAsked | undefined {
+  const { kind, call, at, data } = event;
+  if (!call || data['operator'] !== extension) return asked;
+  if (kind === 'help.requested') return { call, at: Date.parse(at) };
+  return (kind === 'help.withdrawn' || kind === 'supervision.stopped') && asked?.call === call ? undefined : asked;
 }
 
 const isAboutMessages = ({ kind }: StreamEvent): boolean =>

@@ -1,4 +1,4 @@
-// What is found by a text in any writing: among the records that the page has, and among the daemon's. Pure.
+// What is found by a text in any writing among the records that the page has; the daemon's are found by `/v1/search`. Pure.
 
 import type { Account, Contact } from '../api/types.ts';
 import { fold, foldNumber, hasNumber } from '../text/fold.ts';
@@ -8,15 +8,12 @@ import { kanaOf } from '../text/romaji.ts';
 export interface Sought {
   texts: readonly string[];
   digits: string | undefined;
-  /** What the daemon is asked for: it folds kana, width and numbers itself. */
-  queries: readonly string[];
 }
 
 export function soughtOf(text: string): Sought {
   const kana = kanaOf(text);
-  const queries = [text.trim(), ...(kana ? [kana] : [])].filter(Boolean);
-  const texts = queries.map(fold).filter(Boolean);
-  return { texts, digits: foldNumber(text), queries };
+  const texts = [text, ...(kana ? [kana] : [])].map(fold).filter(Boolean);
+  return { texts, digits: foldNumber(text) };
 }
 
 const hasText = ({ texts }: Sought, values: readonly (string | null | undefined)[]): boolean =>

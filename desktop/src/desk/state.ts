@@ -11,7 +11,7 @@
 // | call.transfer.* | that call's transfer |
 // | message.* | that message |
 // | call.disposed | what an operator recorded about that call |
-// | operator.state, operator.removed, supervision.*, help.requested, pop.unacknowledged, pbx.* | what they name |
+// | operator.state, operator.removed, supervision.*, help.*, pop.unacknowledged, pbx.* | what they name |
 //
 // A call that no longer concerns this person is forgotten at once, whatever else happens to it.
 
@@ -142,6 +142,7 @@ export function after(state: DeskState, event: StreamEvent): DeskState {
   if (kind.startsWith('supervision.')) return afterSupervision(state, kind, event.data as unknown as SupervisionData);
   if (kind.startsWith('pbx.')) return afterPbx(state, event);
   if (kind === 'help.requested') return afterHelp(state, event);
+  if (kind === 'help.withdrawn') return withoutHelp(state, helpKey(event.call ?? '', (event.data as CardData).operator ?? ''));
   if (kind.startsWith('message.')) return withMessage(state, event.data as unknown as Message);
   if (kind === 'pop.unacknowledged') return afterUnseen(state, event);
   if (kind === 'operator.removed') return withoutOperator(state, (event.data as { id?: string }).id ?? '');
@@ -348,12 +349,12 @@ function afterEnd(state: DeskState, call: Call | undefined, id: string, data: En
 }
 
 function afterTransfer(state: DeskState, transfer: Transfer): DeskState {
-  if (state.calls.has(transfer.call)) {
-    return { ...state, transfers: put(state.transfers, transfer.call, transfer) };
-  }
-  // The caller has left; what became of them still belongs to what was done.
-  if (!state.past.some((one) => one.id === transfer.call)) return state;
-  return { ...state, past: state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one)) };
+  const isHere = state.calls.has(transfer.call);
+  const transfers = isHere ? put(state.transfers, transfer.call, transfer) : state.transfers;
+  // The caller has left, and may be back; what became of them still belongs to what was done.
+  if (!state.past.some((one) => one.id === transfer.call)) return isHere ? { ...state, transfers } : state;
+  const past = state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one));
+  return { ...state, transfers, past };
 }
 
 /** Whether both are of one piece of after-call work: a person whose caller came back has two for one call. */

@@ -141,9 +141,13 @@ export const en: Record<Key, string> = {
   'order.refused_link': 'There is no connection to the server, so nothing was done. Wait until it is back; your phone itself still works.',
   'order.refused_pbx': 'There is no link to the PBX, so nothing was done. Use your phone.',
   'order.help_sent': 'Your supervisors were told',
+  'order.help_withdraw': 'No longer ask for help',
+  'order.help_withdrawn': 'You no longer ask for help',
+  'order.by_hand': 'Answer and hold with this phone’s own handset and keys',
   'order.answer_hint': 'If your phone does not support this, pick up the handset',
   'controls': 'Call controls',
 
+  'transfer.take_back': 'Take the caller back',
   'transfer.title': 'Transfer',
   'transfer.contacts': 'Contacts, in on-call order',
   'transfer.no_contacts': 'No contacts are recorded',
@@ -700,7 +704,7 @@ export const en: Record<Key, string> = {
   'key.message': 'Take a message',
   'key.message_for': 'A message for the contact with this digit (0: for nobody)',
   'key.no_message': 'No message (choose why)',
-  'key.undo': 'Take the saved message back',
+  'key.undo': 'Take the caller back, or the saved message',
   'key.wrap': 'Finish wrap-up',
   'key.transfer': 'Go to the contacts',
 
@@ -747,6 +751,8 @@ export const en: Record<Key, string> = {
 
   'palette.title': 'Find anything',
   'palette.none': 'Nothing found',
+  'palette.asking': 'Searching…',
+  'palette.more': 'Not everything was searched; write more of it',
   'palette.order': 'Order',
   'palette.view': 'View',
 

@@ -141,9 +141,13 @@ export const ja = {
   'order.refused_link': 'サーバーとつながっていないため、操作できません。接続が戻るまでお待ちください。電話機での操作はできます。',
   'order.refused_pbx': 'PBX とつながっていないため、操作できません。電話機で操作してください。',
   'order.help_sent': 'スーパーバイザーに知らせました',
+  'order.help_withdraw': '手上げを取り消す',
+  'order.help_withdrawn': '手上げを取り消しました',
+  'order.by_hand': 'この電話機の応答と保留は、受話器やボタンで行ってください',
   'order.answer_hint': '電話機が対応していない場合は、受話器を取ってください',
   'controls': '通話の操作',
 
+  'transfer.take_back': '取り消す（発信者に戻る）',
   'transfer.title': '転送',
   'transfer.contacts': '担当者（呼出順）',
   'transfer.no_contacts': '担当者が登録されていません',
@@ -700,7 +704,7 @@ export const ja = {
   'key.message': '伝言を受ける',
   'key.message_for': 'その番号の担当者宛の伝言（0：宛先指定なし）',
   'key.no_message': '伝言なし（理由を選ぶ）',
-  'key.undo': '保存した伝言を取り消す',
+  'key.undo': 'つなぎかけた電話、または保存した伝言を取り消す',
   'key.wrap': '後処理の応対結果へ',
   'key.transfer': '担当者へ移動',
 
@@ -747,6 +751,8 @@ export const ja = {
 
   'palette.title': 'どこからでも探す',
   'palette.none': '該当するものはありません',
+  'palette.asking': '探しています…',
+  'palette.more': '探しきれていないものがあります。もう少し長く入れてください',
   'palette.order': '操作',
   'palette.view': '画面',
 

@@ -85,6 +85,7 @@ function givesOne(orders: readonly Order[]): void {
   const may = call ? allowed(desk.state, call) : undefined;
   const order = orders.find((one) => may?.has(one));
   if (order) give(order);
+  else if (orders.includes('cancel')) void desk.takeBack();
 }
 
 /** To the first person: not to a button that passes the caller on to all of them at once. */
@@ -102,8 +103,10 @@ function extend(): void {
   if (desk.me && work) void desk.extendWrapUp(desk.me, work.call, EXTENSION_MINUTES * 60, t('wrap.extend_again'));
 }
 
-/** Takes the message back that was saved a moment ago, and opens it again where its call is in front. */
+/** Takes back what was done a moment ago: the caller who was passed on, or else the message that was saved, which is opened again
+ * where its call is in front. */
 async function undo(): Promise<void> {
+  if (desk.passedOn) return void desk.takeBack();
   const id = await messages.undo();
   if (!id) return;
   if (id === desk.own?.id || id === shown.work?.call) toMessage();
@@ -196,7 +199,7 @@ const ACTIONS: Record<string, () => void> = {
   h: () => givesOne(['hold', 'resume']),
   t: () => give('transfer'),
   c: () => give('complete'),
-  x: () => give('cancel'),
+  x: () => givesOne(['cancel']),
   s: () => give('help'),
   e: extend,
   E: () => give('hangup'),

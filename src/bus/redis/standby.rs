@@ -359,6 +359,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::SupervisionSwitched
         | EventKind::SupervisionStopped
         | EventKind::HelpRequested
+        | EventKind::HelpWithdrawn
         // Not about the state of a call.
         | EventKind::CallDisposed
         | EventKind::OperatorState

@@ -17,7 +17,7 @@ const fn row(path: &'static str, japanese: &'static str, examples: &'static [&'s
 /// The groups of the first page: English, Japanese, commands.
 pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     ("Run", "動かす", &["serve", "check", "backup", "restore", "import", "export", "support-bundle"]),
-    ("Look", "見る", &["calls", "history", "operators", "explain", "stats", "audit", "demo"]),
+    ("Look", "見る", &["calls", "history", "search", "operators", "explain", "stats", "audit", "demo"]),
     ("Calls", "通話", &["answer", "hold", "resume", "hangup", "transfer", "ask-help", "operator"]),
     ("Supervise", "見守る", &["listen", "whisper", "barge", "take-over", "supervision", "alarms"]),
     (
@@ -45,6 +45,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("support-bundle", "問題の相談に要るものをファイルに書きます。名前・番号・アドレス・秘密は入りません", &["toritsugi support-bundle support.json"]),
     row("calls", "今の通話を一覧にするか、続けて表示します", &["toritsugi calls", "toritsugi calls --follow"]),
     row("history", "終わった通話を新しい順に一覧にします", &["toritsugi history --from today", "toritsugi history --account A001 --from -7d", "toritsugi history --find 090-1234-5678", "toritsugi history 7c1e55d0", "toritsugi history --from 2026-11-01 --to 2026-12-01 --csv > 11.csv"]),
+    row("search", "契約先・担当者・お客様・伝言・終わった通話を、名前・番号・言葉で探します（かな・ローマ字・半角も）", &["toritsugi search yamada", "toritsugi search 03-5550", "toritsugi search ﾀﾅｶ --limit 20"]),
     row("operators", "オペレーターの状態と通話を一覧にします", &["toritsugi operators", "toritsugi operators --follow"]),
     row("explain", "通話のポップにどの契約先とお客様が出るかを、理由とともに示します", &["toritsugi explain --dialled 0355501001", "toritsugi explain --dialled 0355501001 --diverted-by 0335550101 --from 09012345678"]),
     row("stats", "通話とオペレーターの仕事の統計。保存した数の検査と数え直しも", &["toritsugi stats --by day --from -7d --to today", "toritsugi stats --by account --from 2026-11-01 --to 2026-12-01"]),
@@ -57,7 +58,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("resume", "自分の電話機で保留を解きます（answer と同じ機種）", &["toritsugi resume 7c1e55d0"]),
     row("hangup", "自分の電話機の通話を切ります", &["toritsugi hangup 7c1e55d0"]),
     row("transfer", "お客様をつなぎます。相談の完了と取り消しも", &["toritsugi transfer 7c1e55d0 --to 1002", "toritsugi transfer 7c1e55d0 --to 09012345678 --mode consult", "toritsugi transfer 7c1e55d0 --complete"]),
-    row("ask-help", "スーパーバイザーに助けを求めます。すぐに届きます", &["toritsugi ask-help 7c1e55d0"]),
+    row("ask-help", "スーパーバイザーに助けを求めるか（すぐに届きます）、取り消します", &["toritsugi ask-help 7c1e55d0", "toritsugi ask-help 7c1e55d0 --withdraw"]),
     row("operator", "オペレーターの状態を変えるか、後処理を終えます", &[]),
     row("operator set", "オペレーターの状態を変えます。通話中なら、通話が終わってから変わります", &["toritsugi operator set 1001 ready", "toritsugi operator set 1001 not_ready --reason break"]),
     row("operator finish", "応対結果を付けて後処理を終えます", &["toritsugi operator finish 1001 message", "toritsugi operator finish 1001 other --notes 折り返し済み"]),

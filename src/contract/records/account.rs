@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::search::account_search_text;
 use super::{RecordError, yes};
 use crate::contract::hours::{Hours, HoursError};
 use crate::contract::message::Privacy;
@@ -203,6 +204,8 @@ pub struct CheckedAccount {
     pub(crate) fields: AccountFields,
     pub(crate) dialled: Vec<StoredNumber>,
     pub(crate) forwarding: Vec<StoredNumber>,
+    /// What a search by text compares; nothing while it is not known whole.
+    pub(crate) search: Option<String>,
 }
 
 impl Default for AccountFields {
@@ -265,7 +268,8 @@ impl AccountFields {
             numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
         let forwarding =
             numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
-        Ok(CheckedAccount { fields: self, dialled, forwarding })
+        let search = Some(account_search_text(&self, plan));
+        Ok(CheckedAccount { fields: self, dialled, forwarding, search })
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{NumberUse, StoredNumber, invalid, numbers, optional, required, single_line};
+use super::search::contact_search_text;
 use super::{RecordError, yes};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
@@ -194,6 +195,8 @@ pub struct Contact {
 pub struct CheckedContact {
     pub(crate) fields: ContactFields,
     pub(crate) number: Option<StoredNumber>,
+    /// What a search by text compares; nothing while it is not known whole.
+    pub(crate) search: Option<String>,
     /// Of a row of an import: the code of the deputy, who may be further down in the file.
     pub(crate) deputy_code: Option<String>,
 }
@@ -263,6 +266,7 @@ impl ContactFields {
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
         let number = numbers("number", &mut texts, 1, (NumberUse::Subscriber, plan))?.pop();
         self.number = texts.pop();
-        Ok(CheckedContact { fields: self, number, deputy_code: None })
+        let search = Some(contact_search_text(&self, plan));
+        Ok(CheckedContact { fields: self, number, search, deputy_code: None })
     }
 }

@@ -13,10 +13,12 @@
 //! | a number | its digits as written, as dialled in the country, and with the country code |
 //!
 //! Invariants: folding twice changes nothing. The operators' page folds in the same way (`desktop/src/text/fold.ts`), with
-//! the table of this file. Changed rules need a migration that empties the column `customers.search`.
+//! the table of this file. Changed rules need a migration that empties the columns `search` of customers, accounts and contacts.
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::account::AccountFields;
+use super::contact::ContactFields;
 use super::customer::CustomerFields;
 use crate::numbers::{Number, NumberPlan};
 
@@ -70,8 +72,31 @@ pub fn fold_number(text: &str) -> Option<String> {
 pub(crate) fn search_text(fields: &CustomerFields, plan: &NumberPlan) -> String {
     let optional = [&fields.company, &fields.department, &fields.code];
     let texts = [&fields.name, &fields.kana].into_iter().chain(optional.into_iter().flatten());
-    let mut values: Vec<String> = texts.map(|text| fold(text)).collect();
-    for text in &fields.numbers {
+    folded(texts, &fields.numbers, plan)
+}
+
+/// What a search compares of an account.
+#[must_use]
+pub(crate) fn account_search_text(fields: &AccountFields, plan: &NumberPlan) -> String {
+    let numbers = fields.dialled.iter().chain(&fields.forwarding);
+    folded([&fields.name, &fields.kana, &fields.code], numbers, plan)
+}
+
+/// What a search compares of a contact. A number that callers must not learn finds nobody: to be found would give it away.
+#[must_use]
+pub(crate) fn contact_search_text(fields: &ContactFields, plan: &NumberPlan) -> String {
+    let number = fields.number.iter().filter(|_| !fields.do_not_tell);
+    folded([&fields.name, &fields.kana, &fields.role], number, plan)
+}
+
+/// The texts and the numbers, each folded.
+fn folded<'a>(
+    texts: impl IntoIterator<Item = &'a String>,
+    numbers: impl IntoIterator<Item = &'a String>,
+    plan: &NumberPlan,
+) -> String {
+    let mut values: Vec<String> = texts.into_iter().map(|text| fold(text)).collect();
+    for text in numbers {
         values.extend(fold_number(text));
         if let Some(number) = Number::read(text, plan) {
             values.extend([number.key(), &number.display()].into_iter().filter_map(fold_number));

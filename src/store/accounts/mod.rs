@@ -5,10 +5,12 @@
 
 use jiff::Timestamp;
 
+use super::customers::searched;
 use super::page::{Page, clamp_limit};
 use super::{Store, StoreError};
 use crate::contract::records::{Account, CheckedAccount};
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 
 impl Store {
     /// The accounts after `after`, in the order of their creation.
@@ -19,6 +21,24 @@ impl Store {
         let limit = clamp_limit(limit);
         let accounts = each!(self, db => db.accounts(after, i64::from(limit) + 1).await?);
         Ok(Page::of(accounts, limit, |account| account.id))
+    }
+
+    /// Up to `limit` accounts with this text in name, reading or code, or with this part of a number, however it is written, in
+    /// the order of their creation.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn find_accounts(&self, text: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let text = &searched(text);
+        each!(self, db => db.find_accounts(text, i64::from(clamp_limit(limit))).await)
+    }
+
+    /// As [`Self::fold_customers`], of accounts.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn fold_accounts(&self, plan: &NumberPlan, limit: u32) -> Result<u64, StoreError> {
+        each!(self, db => db.fold_accounts(plan, i64::from(limit)).await)
     }
 
     /// Every account, with the version that belongs to what was read.

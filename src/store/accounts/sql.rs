@@ -4,20 +4,23 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::dialect::text_words;
 use super::{Backend, DbConnection, DbRow, text_list};
 use crate::contract::message::Privacy;
+use crate::contract::records::search::{account_search_text, fold, fold_number};
 use crate::contract::records::{
     Account, AccountFields, CallerIdPolicy, CheckedAccount, Language, ReportCalls, StoredNumber,
 };
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 use crate::store::erasure::RemovalStep;
 use crate::store::error::{Constraint, violated_constraint};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// A query of accounts with their numbers.
 macro_rules! accounts_where {
-    ($rest:literal) => {
+    ($($rest:expr),+) => {
         concat!(
             "SELECT a.*, (SELECT ",
             json_list!("original ORDER BY position"),
@@ -25,7 +28,7 @@ macro_rules! accounts_where {
             json_list!("original ORDER BY position"),
             " FROM account_numbers WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
              FROM accounts AS a WHERE NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = a.id) ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -61,6 +64,61 @@ impl Backend {
         let row =
             sqlx::query(accounts_where!("AND a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(account_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn find_accounts(
+        &self,
+        text: &str,
+        limit: i64,
+    ) -> Result<Vec<Account>, StoreError> {
+        let folded = fold(text);
+        if folded.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digits = fold_number(text).filter(|digits| *digits != folded);
+        let rows = sqlx::query(accounts_where!(
+            "AND a.id IN ",
+            searched_ids!("accounts", "account", "w.id"),
+            " ORDER BY a.id LIMIT $5"
+        ))
+        .bind(text_words(None, &folded))
+        .bind(&folded)
+        .bind(&digits)
+        .bind(text)
+        .bind(limit)
+        .bind(digits.as_deref().map(|digits| text_words(None, digits)))
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn fold_accounts(
+        &self,
+        plan: &NumberPlan,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let rows = sqlx::query(accounts_where!("AND a.search IS NULL ORDER BY a.id LIMIT $1"))
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.begin().await?;
+        for row in &rows {
+            let account = account_of(row)?;
+            // Not a row that was changed since it was read.
+            sqlx::query(
+                "UPDATE accounts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
+            )
+            .bind(account.id)
+            .bind(account_search_text(&account.fields, plan))
+            .bind(to_ms(account.changed_at))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(rows.len() as u64)
     }
 
     pub(in crate::store) async fn create_account(
@@ -111,7 +169,8 @@ impl Backend {
             .execute(&mut *transaction)
             .await?;
         sqlx::query(
-            "UPDATE accounts SET code = $2, name = '', kana = '', answer_phrase = '', notes = '', link = NULL
+            "UPDATE accounts SET code = $2, name = '', kana = '', answer_phrase = '', notes = '', link = NULL,
+                search = ''
              WHERE id = $1",
         )
         .bind(id)
@@ -196,7 +255,7 @@ pub(super) async fn numbers(
     Ok(rows.iter().map(number).collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Binds the fields of an account as $1 to $20, for the INSERT and the UPDATE.
+/// Binds the fields of an account as $1 to $21, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $account:expr, $at:expr) => {
         $statement
@@ -220,6 +279,7 @@ macro_rules! values_of {
             .bind($account.fields.language.as_str())
             .bind($account.fields.privacy.as_str())
             .bind($account.fields.open_on_answer)
+            .bind(&$account.search)
     };
 }
 
@@ -234,9 +294,10 @@ pub(super) async fn insert(
     values_of!(sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
-            supervision_notify, link, report_calls, language, privacy, open_on_answer)
+            supervision_notify, link, report_calls, language, privacy, open_on_answer,
+            search)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18,
-            $19, $20)",
+            $19, $20, $21)",
     ), id, account, at)
     .execute(&mut *db)
     .await
@@ -259,7 +320,7 @@ pub(super) async fn update(
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
-            link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20
+            link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20, search = $21
          WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)
          RETURNING created_ms",
         ),

@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 
 use super::account_notices::ChangedBy;
+use super::customers::searched;
 use super::page::{Page, clamp_limit};
 use super::{Store, StoreError};
 use crate::contract::records::{CheckedContact, Contact, PresenceState};
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 
 /// Most contacts of an account read for a card or a transfer.
 pub const CONTACTS_PER_ACCOUNT_MAX: u32 = 200;
@@ -25,6 +27,24 @@ impl Store {
         let limit = clamp_limit(limit);
         let contacts = each!(self, db => db.contacts(account, after, i64::from(limit) + 1).await?);
         Ok(Page::of(contacts, limit, |contact| contact.id))
+    }
+
+    /// Up to `limit` contacts with this text in name, reading or role, or with this part of a number that callers may learn,
+    /// however it is written, in the order of their creation.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn find_contacts(&self, text: &str, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        let text = &searched(text);
+        each!(self, db => db.find_contacts(text, i64::from(clamp_limit(limit))).await)
+    }
+
+    /// As [`Self::fold_customers`], of contacts.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn fold_contacts(&self, plan: &NumberPlan, limit: u32) -> Result<u64, StoreError> {
+        each!(self, db => db.fold_contacts(plan, i64::from(limit)).await)
     }
 
     /// An account's contacts in their on-call order, those without a number in that order last; at most

@@ -5,12 +5,15 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::account_notices::record_change;
+use super::dialect::text_words;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
+use crate::contract::records::search::{contact_search_text, fold, fold_number};
 use crate::contract::records::{
     CheckedContact, Contact, ContactFields, OnCallShift, Presence, PresenceState, StoredNumber,
 };
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 use crate::store::account_notices::ChangedBy;
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
@@ -18,8 +21,8 @@ use crate::store::{StoreError, from_ms, to_ms};
 
 /// A query of contacts. Those of an account that is being removed are not read.
 macro_rules! contacts_where {
-    ($rest:literal) => {
-        concat!("SELECT c.* FROM contacts AS c WHERE ", account_is_kept!("c"), " ", $rest)
+    ($($rest:expr),+) => {
+        concat!("SELECT c.* FROM contacts AS c WHERE ", account_is_kept!("c"), " ", $($rest),+)
     };
 }
 
@@ -62,6 +65,61 @@ impl Backend {
         let row =
             sqlx::query(contacts_where!("AND c.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(contact_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn find_contacts(
+        &self,
+        text: &str,
+        limit: i64,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let folded = fold(text);
+        if folded.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digits = fold_number(text).filter(|digits| *digits != folded);
+        let rows = sqlx::query(contacts_where!(
+            "AND c.id IN ",
+            searched_ids!("contacts", "contact", "w.account_id"),
+            " ORDER BY c.id LIMIT $5"
+        ))
+        .bind(text_words(None, &folded))
+        .bind(&folded)
+        .bind(&digits)
+        .bind(text)
+        .bind(limit)
+        .bind(digits.as_deref().map(|digits| text_words(None, digits)))
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn fold_contacts(
+        &self,
+        plan: &NumberPlan,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let rows = sqlx::query(contacts_where!("AND c.search IS NULL ORDER BY c.id LIMIT $1"))
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.begin().await?;
+        for row in &rows {
+            let contact = contact_of(row)?;
+            // Not a row that was changed since it was read.
+            sqlx::query(
+                "UPDATE contacts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
+            )
+            .bind(contact.id)
+            .bind(contact_search_text(&contact.fields, plan))
+            .bind(to_ms(contact.changed_at))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(rows.len() as u64)
     }
 
     pub(in crate::store) async fn create_contact(
@@ -163,7 +221,7 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
-/// Binds the fields of a contact as $1 to $20, for the INSERT and the UPDATE.
+/// Binds the fields of a contact as $1 to $21, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
         $statement
@@ -187,6 +245,7 @@ macro_rules! values_of {
             .bind($contact.fields.no_transfer)
             .bind($contact.fields.do_not_tell)
             .bind(shifts_json(&$contact.fields.on_call_shifts))
+            .bind(&$contact.search)
     };
 }
 
@@ -201,8 +260,9 @@ pub(super) async fn insert(
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
             accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json,
-            no_transfer, do_not_tell, on_call_shifts_json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20)",
+            no_transfer, do_not_tell, on_call_shifts_json, search)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20,
+            $21)",
     ), id, contact, at)
     .execute(db)
     .await
@@ -222,7 +282,7 @@ pub(super) async fn update(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
             changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17,
-            no_transfer = $18, do_not_tell = $19, on_call_shifts_json = $20
+            no_transfer = $18, do_not_tell = $19, on_call_shifts_json = $20, search = $21
          WHERE id = $1 RETURNING *",
     ), id, contact, at)
     .fetch_optional(db)

@@ -23,6 +23,11 @@ pub struct CustomerFilter {
     pub text: Option<String>,
 }
 
+/// The part of a text that a search counts.
+pub(super) fn searched(text: &str) -> String {
+    text.chars().take(SEARCH_CHARS_MAX).collect()
+}
+
 impl Store {
     /// Folds up to `limit` customers whose search text is missing: an older version, or an import without all columns, wrote
     /// them. Returns how many were read; 0 when there are none.

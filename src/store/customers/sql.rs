@@ -10,7 +10,7 @@ use crate::contract::records::search::{fold, fold_number, search_text};
 use crate::contract::records::{CheckedCustomer, Customer, CustomerFields};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
-use crate::store::customers::{CustomerFilter, SEARCH_CHARS_MAX};
+use crate::store::customers::{CustomerFilter, searched};
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -42,7 +42,7 @@ impl Backend {
         after: Option<RecordId>,
         limit: i64,
     ) -> Result<Vec<Customer>, StoreError> {
-        let text = filter.text.as_deref().map(|text| text.chars().take(SEARCH_CHARS_MAX).collect::<String>());
+        let text = filter.text.as_deref().map(searched);
         let folded = text.as_deref().map(fold);
         if folded.as_deref() == Some("") {
             // Nothing that could be compared, for instance a dot.

@@ -186,6 +186,10 @@ impl Import {
         if is_absent(Column::Forwarding) {
             whole.forwarding = accounts::numbers(db, stored.id, "forwarding").await?;
         }
+        if [Column::Kana, Column::Dialled, Column::Forwarding].into_iter().any(is_absent) {
+            // The daemon folds it (`daemon/search_texts.rs`).
+            whole.search = None;
+        }
         accounts::update(db, stored.id, &whole, self.at).await?;
         Ok(())
     }
@@ -234,6 +238,9 @@ impl Import {
         if is_absent(Column::Numbers) {
             fields.number = old.number;
             whole.number = contacts::number(db, stored.id).await?;
+        }
+        if [Column::Kana, Column::Role, Column::DoNotTell, Column::Numbers].into_iter().any(is_absent) {
+            whole.search = None;
         }
         contacts::update(db, stored.id, &whole, self.at).await?;
         Ok(())

@@ -219,6 +219,42 @@ macro_rules! search_customers {
     };
 }
 
+/// In parentheses, the ids of up to $5 accounts or contacts with a text, by the text index and in the order of creation: `$account`
+/// is the column of their account. $1 the words of the text, $6 those of the digits; $2 the folded text, $3 the digits; $4 the text
+/// as it was written, with which rows that are not folded yet are compared. Each condition is a part of its own, as for customers.
+macro_rules! searched_ids {
+    ($table:literal, $one:literal, $account:literal) => {
+        concat!(
+            "(SELECT id FROM ((SELECT w.id FROM ",
+            $table,
+            " AS w
+                WHERE w.search IS NOT NULL AND search_words(w.search) @> string_to_array($1, E'\n')
+                    AND instr(w.search, $2) > 0
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = ",
+            $account,
+            ")
+                ORDER BY w.id LIMIT $5)
+            UNION (SELECT w.id FROM ",
+            $table,
+            " AS w
+                WHERE w.search IS NOT NULL AND search_words(w.search) @> string_to_array($6, E'\n')
+                    AND instr(w.search, $3) > 0
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = ",
+            $account,
+            ")
+                ORDER BY w.id LIMIT $5)
+            UNION (SELECT w.id FROM ",
+            $table,
+            " AS w
+                WHERE w.search IS NULL AND (instr(w.name, $4) > 0 OR instr(w.kana, $4) > 0)
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = ",
+            $account,
+            ")
+                ORDER BY w.id LIMIT $5)) AS matching ORDER BY id LIMIT $5)"
+        )
+    };
+}
+
 /// After a query whose rows the same statement changes: rows that another daemon takes at this moment are left to it.
 macro_rules! for_this_writer {
     ($of:literal) => {

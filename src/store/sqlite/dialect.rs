@@ -232,6 +232,47 @@ macro_rules! search_customers {
     };
 }
 
+/// In parentheses, the ids of up to $5 accounts or contacts with a text, by the text index and in the order of creation: `$account`
+/// is the column of their account. $1 the words of the text, $6 those of the digits; $2 the folded text, $3 the digits; $4 the text
+/// as it was written, with which rows that are not folded yet are compared.
+macro_rules! searched_ids {
+    ($table:literal, $one:literal, $account:literal) => {
+        concat!(
+            "(SELECT id FROM (
+                SELECT w.id FROM ",
+            $one,
+            "_texts AS t CROSS JOIN ",
+            $one,
+            "_rows AS r CROSS JOIN ",
+            $table,
+            " AS w
+                WHERE t.",
+            $one,
+            "_texts MATCH iif($6 IS NULL, $1, $1 || ' OR ' || $6)
+                    AND r.number = t.rowid AND w.id = r.",
+            $one,
+            "_id
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = ",
+            $account,
+            ")
+                    AND (instr(w.search, $2) > 0 OR ($3 IS NOT NULL AND instr(w.search, $3) > 0))
+                ORDER BY t.rowid LIMIT $5)
+            UNION SELECT id FROM (
+                SELECT w.id FROM ",
+            $table,
+            " AS w INDEXED BY ",
+            $table,
+            "_unfolded
+                WHERE w.search IS NULL
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = ",
+            $account,
+            ")
+                    AND (instr(w.name, $4) > 0 OR instr(w.kana, $4) > 0)
+                ORDER BY w.id LIMIT $5))"
+        )
+    };
+}
+
 /// After a query whose rows the same statement changes: this database has one writer, so nobody else takes them.
 macro_rules! for_this_writer {
     ($of:literal) => {
