@@ -74,6 +74,12 @@ struct Add {
     /// auto, utf-8 or iso-2022-jp.
     #[arg(long, default_value = "auto")]
     charset: String,
+    /// What it receives has no link under which a message is confirmed.
+    #[arg(long)]
+    no_link: bool,
+    /// Its mails have no files.
+    #[arg(long)]
+    no_files: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -140,7 +146,7 @@ impl Endpoints {
                 let fields = json!({
                     "account": account, "contact": contact, "kind": add.kind, "address": address,
                     "profile": add.profile, "mention": add.mention, "label": add.label,
-                    "priority": add.priority, "charset": add.charset,
+                    "priority": add.priority, "charset": add.charset, "ack_link": !add.no_link, "attachments": !add.no_files,
                 });
                 let made: Endpoint = client.post(PATH, &fields).await?;
                 print(&table(&[made]))?;

@@ -157,6 +157,13 @@ pub struct MessageEndpointFields {
     /// Whether its mails have an HTML part beside the text.
     #[serde(default = "yes")]
     pub html: bool,
+    /// Whether what it receives has the link under which a message is confirmed: providers of mobile telephones refuse mails with
+    /// links.
+    #[serde(default = "yes")]
+    pub ack_link: bool,
+    /// Whether its mails have the message's files, the document of a fax, and a call-back for the calendar.
+    #[serde(default = "yes")]
+    pub attachments: bool,
     /// The language of what it receives; absent: its account's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
@@ -219,6 +226,8 @@ impl MessageEndpointFields {
             priority: one(),
             charset: EndpointCharset::Auto,
             html: true,
+            ack_link: true,
+            attachments: true,
             language: None,
             hours: None,
             outside: OutsideHours::Hold,

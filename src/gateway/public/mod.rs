@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET`, `HEAD /a/{token}` | the message and a form; nothing changes but a count of openings |
 //! | `POST /a/{token}` | takes the answer, and shows what was answered |
+//! | `POST` within three seconds after the mail was handed on | takes a note that confirms nothing; the form again, with a sentence |
 //! | `POST` without a name, sooner than [`nonce::AGE_MIN`], or with a form older than [`nonce::AGE_MAX`] | the form again, with a sentence |
 //! | a token that is unknown, over or guessed, or whose message was withdrawn | 404, one page for all of these |
 //! | too many requests from one network (`limits.rs`) | 429 |
@@ -50,7 +51,7 @@ use crate::contract::answer::{ANSWER_NAME_CHARS_MAX, ANSWER_NOTE_CHARS_MAX, Answ
 use crate::identity::printable;
 use crate::messages::MessageRelay;
 use crate::numbers::NumberPlan;
-use crate::store::answers::{AnswerOutcome, LinkHash, LinkedMessage, NewAnswer};
+use crate::store::answers::{AnswerOrigin, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer};
 use crate::store::{Store, StoreError};
 
 /// Largest body of an answer.
@@ -156,7 +157,7 @@ async fn show(
         Ok(None) => return page::gone(language),
         Err(error) => return unavailable(&error, language),
     };
-    if let Err(error) = state.app.store.count_opened(&hash).await {
+    if let Err(error) = state.app.store.count_opened(&hash, state.app.clock.now()).await {
         tracing::debug!(%error, "an opened link was not counted");
     }
     shown
@@ -173,6 +174,7 @@ async fn answer(
     if let Err(wait) = state.admit(&request, hash, Use::Answer) {
         return page::busy(language, wait);
     }
+    let origin = state.origin(&request);
     let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.unwrap_or_default();
     let linked = match state.linked(&hash).await {
         Ok(Some(linked)) => linked,
@@ -183,9 +185,11 @@ async fn answer(
         Ok(new) => new,
         Err(notice) => return state.page(&linked, &hash, language, Some(notice)),
     };
-    let outcome = state.app.store.answer_by_link(&hash, &new, state.app.clock.now()).await;
+    let outcome = state.app.store.answer_by_link(&hash, (&new, &origin), state.app.clock.now()).await;
     let notice = match outcome {
         Ok(AnswerOutcome::Taken | AnswerOutcome::Repeated) => None,
+        // A person presses once more.
+        Ok(AnswerOutcome::Early) => Some(Notice::Again),
         Ok(AnswerOutcome::Changed) => Some(Notice::Changed),
         Ok(AnswerOutcome::TooMany) => Some(Notice::TooMany),
         Ok(AnswerOutcome::Gone) => return page::gone(language),
@@ -205,10 +209,21 @@ impl PublicState {
     }
 
     fn admit(&self, request: &Request, hash: LinkHash, what: Use) -> Result<(), Duration> {
+        self.limits.lock().admit(network(self.client(request)), hash, what, self.app.clock.elapsed())
+    }
+
+    fn client(&self, request: &Request) -> IpAddr {
         let peer = request.extensions().get::<ClientConnection>().map(|connection| connection.peer.ip());
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let client = client_address(peer, request.headers(), &self.app.trusted_proxies).address();
-        self.limits.lock().admit(network(client), hash, what, self.app.clock.elapsed())
+        client_address(peer, request.headers(), &self.app.trusted_proxies).address()
+    }
+
+    /// From where an answer comes: kept with it, for the case that somebody doubts it.
+    fn origin(&self, request: &Request) -> AnswerOrigin {
+        let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let hash = Sha256::digest(agent);
+        let agent_hash = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        AnswerOrigin { address: self.client(request).to_string(), agent_hash }
     }
 
     fn page(
@@ -233,7 +248,9 @@ impl PublicState {
         if !self.nonces.is_valid(field("nonce"), hash, revision, self.app.clock.now()) {
             return Err(Notice::Again);
         }
-        let kind = AnswerKind::parse(field("answer")).ok_or(Notice::Again)?;
+        // No button makes a note.
+        let kind = AnswerKind::parse(field("answer")).filter(|kind| *kind != AnswerKind::Note);
+        let kind = kind.ok_or(Notice::Again)?;
         let text = |text: &str, chars: usize| {
             let text = printable(text, usize::MAX).map(|text| text.trim().to_owned());
             text.filter(|text| !text.is_empty() && text.chars().count() <= chars)

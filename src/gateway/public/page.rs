@@ -131,6 +131,7 @@ fn push_answers(body: &mut String, shown: &Shown<'_>) {
             AnswerKind::Done => language.say("折り返しました", "has called back"),
             AnswerKind::CallMe => language.say("電話をお待ちです", "asks to be called"),
             AnswerKind::NotMine => language.say("「私宛ではありません」", "says: not for me"),
+            AnswerKind::Note => language.say("連絡しました", "wrote to us"),
         };
         let (name, at) = (escape(&answer.by_name), when(answer.at, shown));
         let _ = match language {

@@ -188,6 +188,23 @@ async fn a_thousand_openings_by_robots_confirm_nothing_and_the_person_still_can(
 }
 
 #[tokio::test]
+async fn an_answer_right_after_the_handing_is_a_machines() {
+    let rig = rig(json!({"text": "納期"})).await;
+    rig.pass(-60);
+    let (_, page) = rig.press("seen", "contact", "", 2, "192.0.2.2").await;
+    assert!(page.contains("もう一度ボタン"), "{page}");
+    let answers = rig.store.message_answers(rig.message).await.unwrap();
+    assert_eq!((answers[0].kind, answers[0].after_s), (AnswerKind::Note, Some(2)));
+    assert_eq!(rig.message().await.state, MessageState::Sent);
+    let opened = rig.store.opened_links(rig.message).await.unwrap();
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    rig.press("seen", "contact", "", 3, "192.0.2.2").await;
+    assert_eq!(rig.message().await.state, MessageState::Acknowledged);
+    let answers = rig.store.message_answers(rig.message).await.unwrap();
+    assert_eq!((answers[1].kind, answers[1].after_s), (AnswerKind::Seen, Some(5)));
+}
+
+#[tokio::test]
 async fn a_page_is_small_has_no_script_and_shows_text_as_text() {
     let rig = rig(json!({"text": "<script>alert(1)</script>\n行", "answers": [
         {"id": "a", "label": "症状", "value": "頭痛", "sensitive": true}]}))
