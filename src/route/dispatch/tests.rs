@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::super::world::tests::{id, mailbox, person, world};
 use super::super::world::{Mailbox, Person};
 use super::*;
+use crate::contract::message::Urgency;
 use crate::contract::records::UnansweredMinutes;
 
 const URGENT: &str = r#"
@@ -84,10 +85,10 @@ fn a_step_without_a_time_waits_as_long_as_the_account_says() {
         let facts = MessageFacts { urgency, ..MessageFacts::default() };
         Dispatch::start(&[&document], facts, world, at(0), Vec::new()).0.due_at()
     };
-    use crate::contract::message::Urgency::{Normal, Urgent};
-    assert_eq!((due(&world, Normal), due(&world, Urgent)), (Some(at(120)), Some(at(10))));
+    let both = |world: &World| (due(world, Urgency::Normal), due(world, Urgency::Urgent));
+    assert_eq!(both(&world), (Some(at(120)), Some(at(10))));
     world.unanswered_min = UnansweredMinutes { normal: 45, urgent: 3 };
-    assert_eq!((due(&world, Normal), due(&world, Urgent)), (Some(at(45)), Some(at(3))));
+    assert_eq!(both(&world), (Some(at(45)), Some(at(3))));
 }
 
 #[test]

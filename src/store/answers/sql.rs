@@ -298,6 +298,15 @@ async fn take(
     });
     // Without the note, which may repeat what the caller said: events are kept longer than a caller who is forgotten.
     notice(&mut *db, giver.message, EventKind::MessageAnswered, &data, now).await?;
+    if answer.kind.confirms() && giver.delivery.is_some() {
+        sqlx::query(
+            "UPDATE message_endpoints SET verified_ms = $2 WHERE id = (SELECT endpoint_id FROM deliveries WHERE id = $1)",
+        )
+        .bind(giver.delivery)
+        .bind(to_ms(now))
+        .execute(&mut *db)
+        .await?;
+    }
     if answer.kind.confirms() {
         acknowledge(&mut *db, giver.message, giver.by, now).await?;
     } else if answer.kind == AnswerKind::NotMine {

@@ -20,7 +20,7 @@ use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::delivery::{Delivery, DeliveryState};
 use crate::contract::message::{MessageKind, Urgency};
-use crate::contract::records::{EndpointCharset, EndpointKind, Language};
+use crate::contract::records::{EndpointCharset, Language};
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome, give_up_delay};
 use crate::identity::printable;
 use crate::ids::RecordId;

@@ -116,7 +116,8 @@ impl Backend {
             "UPDATE message_endpoints SET account_id = $2, contact_id = $3, code = $4, kind = $5, address = $6,
                 label = $7, priority = $8, charset = $9, html = $10, hours_json = $11, outside = $12, changed_ms = $13,
                 secret = CASE WHEN kind = $5 AND address = $6 THEN coalesce($14, secret) ELSE $14 END, profile = $15,
-                mention = $16, language = $17, ack_link = $18, attachments = $19
+                mention = $16, language = $17, ack_link = $18, attachments = $19,
+                verified_ms = CASE WHEN kind = $5 AND address = $6 THEN verified_ms END
              WHERE id = $1",
         ), id, endpoint, at)
         .execute(&mut *transaction)
@@ -191,6 +192,7 @@ fn endpoint_of(row: &DbRow) -> Result<MessageEndpoint, sqlx::Error> {
             hours: hours.map_err(|error| sqlx::Error::Decode(error.into()))?,
             outside: OutsideHours::parse(row.try_get("outside")?).unwrap_or_default(),
         },
+        verified_at: row.try_get::<Option<i64>, _>("verified_ms")?.map(from_ms),
         suspended: since.map(|since| Suspension { since: from_ms(since), why: why.unwrap_or_default() }),
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
