@@ -115,9 +115,10 @@ async fn a_full_outbox_is_drained_while_calls_pop() {
         }
     }));
     saving.await;
+    pbx.wait_for_logins(1).await;
     house.kill().await;
     house.revive().await;
-    pbx.wait_for(1, 1).await;
+    pbx.wait_for_logins(2).await;
     let mut pops = pops_of(&house).await;
     let quiet = {
         let is_over = AtomicBool::new(false);

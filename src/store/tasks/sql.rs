@@ -299,7 +299,7 @@ pub(super) async fn insert_follow_up(
     let fields = &message.fields;
     let of_caller = fields.call_back.as_ref().and_then(|back| back.number.clone());
     let of_caller = of_caller.or(fields.from.number.clone()).or(message.caller.clone());
-    let Some(number) = number.clone().or(of_caller) else { return Ok(()) };
+    let Some(number) = number.or(of_caller) else { return Ok(()) };
     let name = name.or(fields.from.name.clone()).unwrap_or_default();
     let target = Target { name, ..Target::phone(fields.contact, Some(number)) };
     let task = insert(&mut *db, message, (None, &target), (now, follow_up.at)).await?;
