@@ -18,6 +18,8 @@ use crate::ids::RecordId;
 pub type LinkHash = [u8; 32];
 /// Most answers of a message that are shown; further ones are refused.
 pub const ANSWERS_MAX: u32 = 100;
+/// How often wrong digits may be written under a link.
+pub const WRONG_DIGITS_MAX: i64 = 5;
 /// No person reads a message and confirms it so soon after its mail was handed on.
 pub const EARLY_ANSWER: Duration = Duration::from_secs(3);
 
@@ -39,6 +41,8 @@ pub struct LinkedMessage {
     pub facts: LetterFacts,
     /// The contact to whom the mail was.
     pub contact: Option<RecordId>,
+    /// The last four digits of that contact's number, while so few wrong ones were written that they may still be tried.
+    pub digits: Option<String>,
     /// The answers so far, the first one first.
     pub answers: Vec<MessageAnswer>,
 }
@@ -122,6 +126,14 @@ impl Store {
     /// The store cannot be written.
     pub async fn count_opened(&self, hash: &LinkHash, now: Timestamp) -> Result<(), StoreError> {
         each!(self, db => db.count_opened(hash, now).await)
+    }
+
+    /// Counts that somebody wrote wrong digits under a link.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn count_wrong_digits(&self, hash: &LinkHash) -> Result<(), StoreError> {
+        each!(self, db => db.count_wrong_digits(hash).await)
     }
 
     /// Takes an answer that a person gives under a link.

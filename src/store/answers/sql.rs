@@ -15,6 +15,7 @@ use crate::ids::RecordId;
 use crate::route::{Answer, DispatchInput, Target};
 use crate::store::answers::{
     ANSWERS_MAX, AnswerOrigin, AnswerOutcome, EARLY_ANSWER, LinkHash, LinkedMessage, NewAnswer, NewLink, NewReply,
+    WRONG_DIGITS_MAX,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -45,8 +46,9 @@ impl Backend {
         now: Timestamp,
     ) -> Result<Option<LinkedMessage>, StoreError> {
         let row = sqlx::query(
-            "SELECT d.id, d.contact_id, d.message_id FROM ack_links AS l JOIN deliveries AS d ON d.id = l.delivery_id
-             JOIN messages AS m ON m.id = d.message_id
+            "SELECT d.id, d.contact_id, d.message_id, c.number, l.wrong_digits FROM ack_links AS l
+             JOIN deliveries AS d ON d.id = l.delivery_id JOIN messages AS m ON m.id = d.message_id
+             LEFT JOIN contacts AS c ON c.id = d.contact_id
              WHERE l.hash = $1 AND l.expires_ms > $2 AND m.deleted_ms IS NULL AND m.text <> ''",
         )
         .bind(hash.as_slice())
@@ -60,7 +62,18 @@ impl Backend {
             return Ok(None);
         }
         let answers = self.message_answers(row.try_get("message_id")?).await?;
-        Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, answers }))
+        let may_try = row.try_get::<i64, _>("wrong_digits")? < WRONG_DIGITS_MAX;
+        let number: Option<String> = row.try_get("number")?;
+        let digits = number.filter(|_| may_try).and_then(|number| last_digits(&number));
+        Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, digits, answers }))
+    }
+
+    pub(in crate::store) async fn count_wrong_digits(&self, hash: &LinkHash) -> Result<(), StoreError> {
+        sqlx::query("UPDATE ack_links SET wrong_digits = wrong_digits + 1 WHERE hash = $1")
+            .bind(hash.as_slice())
+            .execute(&mut *self.write_once().await?)
+            .await?;
+        Ok(())
     }
 
     pub(in crate::store) async fn count_opened(
@@ -193,6 +206,13 @@ impl Backend {
         let mut reader = self.readers().acquire().await?;
         answers(&mut reader, message).await
     }
+}
+
+/// The last four digits of a number.
+fn last_digits(number: &str) -> Option<String> {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let from = digits.len().checked_sub(4)?;
+    Some(digits[from..].iter().collect())
 }
 
 /// Who answers, and how.

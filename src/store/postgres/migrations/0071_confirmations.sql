@@ -16,6 +16,8 @@ CREATE INDEX message_answers_with_address ON message_answers (at_ms) WHERE clien
 
 -- When a link was opened first.
 ALTER TABLE ack_links ADD COLUMN opened_ms BIGINT;
+-- How often somebody wrote wrong digits under it, for a message whose content stays in the house.
+ALTER TABLE ack_links ADD COLUMN wrong_digits BIGINT NOT NULL DEFAULT 0;
 
 -- Messages whose files are kept for a time of their own.
 CREATE INDEX messages_with_files ON messages (created_ms) WHERE files_json <> '[]';
