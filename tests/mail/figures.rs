@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::chat::{SECRET, StandIn};
@@ -14,7 +15,7 @@ use super::house::{House, plain, signed_in};
 use crate::calls::Template;
 use crate::mail_lab::MailLab;
 use crate::support::fake_pbx::{FakePbx, SECRET as SECRET_OF_PBX};
-use crate::support::wait::{eventually, eventually_within};
+use crate::support::wait::{TEST_TIMEOUT, eventually, eventually_within};
 
 /// Mails that are queued at once; `make mail-figures` sets 10000.
 const QUEUED: &str = "TORITSUGI_MAIL_QUEUED";
@@ -119,6 +120,12 @@ async fn a_full_outbox_is_drained_while_calls_pop() {
     house.kill().await;
     house.revive().await;
     pbx.wait_for_logins(2).await;
+    eventually("the daemon follows the PBX", async || {
+        let ready = house.try_ask("admin", Method::GET, "/readyz", &Value::Null).await;
+        let (status, body) = ready.map_err(|error| error.to_string())?;
+        if status == StatusCode::OK { Ok(()) } else { Err(body.to_string()) }
+    })
+    .await;
     let mut pops = pops_of(&house).await;
     let quiet = {
         let is_over = AtomicBool::new(false);
@@ -195,7 +202,8 @@ async fn play(
         tokio::time::sleep(RING_DELAY).await;
         let started = Instant::now();
         pbx.emit_bytes(ringing);
-        times.push(pops.recv().await.expect("a pop") - started);
+        let pop = tokio::time::timeout(TEST_TIMEOUT, pops.recv()).await;
+        times.push(pop.expect("the call pops").expect("the desktop follows") - started);
         pbx.emit_bytes(after);
     }
     times
