@@ -168,7 +168,8 @@ impl Endpoints {
 }
 
 fn table(endpoints: &[Endpoint]) -> String {
-    let mut table = Table::new(["ID", "KIND", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "CONFIRMED", "SUSPENDED"]);
+    let mut table =
+        Table::new(["ID", "KIND", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "CONFIRMED", "SUSPENDED"]);
     for endpoint in endpoints {
         table.row([
             &endpoint.id,

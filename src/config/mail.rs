@@ -333,7 +333,10 @@ mod tests {
         let words = ["/usr/local/bin/token", "smtp"].map(SmolStr::new).to_vec();
         assert_eq!(*source, TokenSource::Command(words));
         let found = settings.backup.unwrap();
-        assert_eq!((found.server.host.as_str(), found.server.port, found.per_minute), ("backup.example.jp", 587, 60));
+        assert_eq!(
+            (found.server.host.as_str(), found.server.port, found.per_minute),
+            ("backup.example.jp", 587, 60)
+        );
         for (settings, words) in [
             (vec![HOST, FROM, ("BACKUP__HOST", HOST.1)], "mail.backup.host: write another server"),
             (vec![HOST, FROM, backup, ("BACKUP__USER", "u")], "mail.backup.password_file: name the file"),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use smol_str::SmolStr;
 
-use super::sections::read_secret;
 use super::ConfigError;
+use super::sections::read_secret;
 use crate::outbox::{Credential, Login, TokenSource};
 use crate::secret::Secret;
 

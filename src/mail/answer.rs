@@ -51,7 +51,8 @@ fn is_quotation(lines: &[&str]) -> bool {
     let is_dated = line.starts_with("On ") || line.split_once('年').is_some_and(|(year, _)| is_year(year));
     let is_broken_heading = is_dated && (line.contains('@') || next.contains('@') && ends_as_heading(next));
     let is_rule = ["-----", "_____", "=====", "*****"].iter().any(|rule| line.starts_with(rule));
-    let is_field = ["From:", "差出人:", "差出人：", "送信元:", "送信日時:"].iter().any(|name| line.starts_with(name));
+    let is_field =
+        ["From:", "差出人:", "差出人：", "送信元:", "送信日時:"].iter().any(|name| line.starts_with(name));
     line.starts_with(['>', '＞']) || is_heading || is_broken_heading || is_rule || is_field
 }
 
@@ -81,7 +82,11 @@ mod tests {
             ("ＯＫです", "ＯＫです", true),
             ("承知しました。\n折り返します。\n\n-- \n佐々木", "承知しました。 折り返します。", true),
             ("対応済み\n2026年12月3日(木) 14:32 さくら電話秘書 <report@example.jp>:\n> x", "対応済み", true),
-            ("確認しました\nOn Thu, Dec 3, 2026 at 14:32 さくら電話秘書\n<report@example.jp> wrote:\n> x", "確認しました", true),
+            (
+                "確認しました\nOn Thu, Dec 3, 2026 at 14:32 さくら電話秘書\n<report@example.jp> wrote:\n> x",
+                "確認しました",
+                true,
+            ),
             ("確認しました\n-----Original Message-----\nFrom: x", "確認しました", true),
             ("対応できません。", "対応できません。", false),
             ("了解、どの件ですか", "了解、どの件ですか", false),
@@ -92,7 +97,8 @@ mod tests {
             let expected = MailAnswer { text: expected.to_owned(), confirms };
             assert_eq!(MailAnswer::read(text), Some(expected), "{text}");
         }
-        for text in ["", "  \r\n\r\n", "> 了解しました", "2026年12月3日(木) 14:32 <report@example.jp>:\n> x"] {
+        for text in ["", "  \r\n\r\n", "> 了解しました", "2026年12月3日(木) 14:32 <report@example.jp>:\n> x"]
+        {
             assert_eq!(MailAnswer::read(text), None, "{text}");
         }
     }

@@ -90,7 +90,8 @@ impl Returned {
             first_line: first_line(&mail),
             words: words(&mail),
             is_automatic: is_automatic(&mail),
-            author: author.map_or((None, None), |author| (of_author(author.name()), of_author(author.address()))),
+            author: author
+                .map_or((None, None), |author| (of_author(author.name()), of_author(author.address()))),
             text: mail.body_text(0).unwrap_or_default().chars().take(RESULT_CHARS_MAX).collect(),
             files: mail.attachment_count(),
             ..Self::default()
@@ -204,7 +205,8 @@ fn is_automatic(mail: &Message<'_>) -> bool {
     let header = |name: &str| mail.header_raw(name).map(|text| text.trim().to_ascii_lowercase());
     header("Auto-Submitted").is_some_and(|text| text != "no")
         || ["X-Autoreply", "X-Autorespond", "List-Id"].iter().any(|name| header(name).is_some())
-        || header("Precedence").is_some_and(|text| ["bulk", "junk", "list", "auto_reply"].contains(&text.as_str()))
+        || header("Precedence")
+            .is_some_and(|text| ["bulk", "junk", "list", "auto_reply"].contains(&text.as_str()))
 }
 
 /// The subject, and the beginning of the text.

@@ -138,7 +138,8 @@ impl ImapConnection {
                 return if result.starts_with("OK") { Ok(()) } else { Err(ImapError(result.to_owned())) };
             }
             if part.text.starts_with('+') {
-                let answer = answers.next().ok_or_else(|| ImapError("the server refuses the token".into()))?;
+                let answer =
+                    answers.next().ok_or_else(|| ImapError("the server refuses the token".into()))?;
                 self.write(&answer).await?;
             }
         }

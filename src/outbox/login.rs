@@ -71,7 +71,8 @@ impl TokenSource {
                     opened.take(TOKEN_BYTES_MAX).read_to_string(&mut text).await?;
                     Ok::<_, std::io::Error>(text)
                 };
-                let text = read.await.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+                let text =
+                    read.await.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
                 (text, file.display().to_string())
             }
             Self::Command(words) => (printed(words).await?, words.join(" ")),

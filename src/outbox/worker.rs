@@ -85,8 +85,15 @@ pub async fn start(
         let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
         let reply_path = settings.letter.reply_path.clone();
         let fax = settings.fax.values().cloned().collect();
-        let reader =
-            Reader { mailbox, return_path, reply_path, fax, store: store.clone(), relay: relay.clone(), stats };
+        let reader = Reader {
+            mailbox,
+            return_path,
+            reply_path,
+            fax,
+            store: store.clone(),
+            relay: relay.clone(),
+            stats,
+        };
         tasks.spawn(reader.run(shutdown.clone()));
     }
     let backup = settings.backup.take();
@@ -230,7 +237,8 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
             }
         }
         let is_backup = shared.name == BACKUP_SERVER;
-        let swept = if is_backup { Ok((0, 0)) } else { shared.store.sweep_deliveries(Timestamp::now()).await };
+        let swept =
+            if is_backup { Ok((0, 0)) } else { shared.store.sweep_deliveries(Timestamp::now()).await };
         match swept {
             Ok((0, 0)) => {}
             Ok((expired, given_up)) => {

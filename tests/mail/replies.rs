@@ -17,10 +17,8 @@ async fn an_answer_by_mail_confirms_the_message_and_a_machines_does_not() {
     let contact = house.contact("佐々木", "sasaki@sakura.example.jp").await;
     let id = house.save(&contact, "注文1234の納期").await;
     house.is_sent(&id).await;
-    eventually("the mail is there", async || {
-        if lab.count("sasaki") == 1 { Ok(()) } else { Err(lab.log()) }
-    })
-    .await;
+    eventually("the mail is there", async || if lab.count("sasaki") == 1 { Ok(()) } else { Err(lab.log()) })
+        .await;
     let mail = ReadMail::read(&lab.mails("sasaki")[0]);
     let reply_to = mail.header("Reply-To");
     assert!(reply_to.starts_with("reply+") && reply_to.ends_with("@toritsugi.example.jp"), "{reply_to}");

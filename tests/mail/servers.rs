@@ -46,10 +46,8 @@ async fn urgent_messages_go_over_the_backup_while_the_server_refuses_all() {
     house.revive().await;
     house.ask("2001", Method::POST, "/v1/mail/servers/main/resume", Value::Null).await;
     house.is_sent(&usual).await;
-    eventually("both are there", async || {
-        if lab.count("sasaki") == 2 { Ok(()) } else { Err(lab.log()) }
-    })
-    .await;
+    eventually("both are there", async || if lab.count("sasaki") == 2 { Ok(()) } else { Err(lab.log()) })
+        .await;
 }
 
 /// Dovecot asks whose the token is. A wrong one pauses the server; another program renews the file, and the mail goes.
@@ -88,7 +86,10 @@ async fn a_token_of_oauth_signs_in() {
     house.is_sent(&id).await;
     let checked = house.command().arg("check").output().await.unwrap();
     let checked = String::from_utf8(checked.stdout).unwrap();
-    assert!(checked.contains("encrypted, signed in") && checked.contains("localhost has 0 of them"), "{checked}");
+    assert!(
+        checked.contains("encrypted, signed in") && checked.contains("localhost has 0 of them"),
+        "{checked}"
+    );
     for token in TOKENS.iter().chain(&["ya29.over"]) {
         assert!(!house.log().contains(token) && !checked.contains(token), "{token} is shown");
     }

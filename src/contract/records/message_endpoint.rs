@@ -189,7 +189,10 @@ pub struct MessageEndpoint {
     pub suspended: Option<Suspension>,
     /// When somebody last confirmed a test or a message that went to this address; absent: nobody yet.
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::contract::time::as_optional_time")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
     pub verified_at: Option<Timestamp>,
     /// When the record was created.
     #[schema(value_type = String, format = DateTime)]

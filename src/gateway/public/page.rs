@@ -221,7 +221,10 @@ fn push_form(body: &mut String, shown: &Shown<'_>) {
         language.say("ひとこと(なくても結構です)", "A note, if you like"),
     );
     if shown.linked.facts.message.fields.privacy == Privacy::Notice && shown.linked.digits.is_some() {
-        let label = language.say("お電話番号の下4桁(内容をご覧になる場合)", "The last four digits of your number, to read it");
+        let label = language.say(
+            "お電話番号の下4桁(内容をご覧になる場合)",
+            "The last four digits of your number, to read it",
+        );
         let _ = write!(
             body,
             "<label>{label} <input type=\"text\" name=\"digits\" inputmode=\"numeric\" maxlength=\"4\" autocomplete=\"off\"></label>"

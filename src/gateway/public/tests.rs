@@ -147,10 +147,16 @@ impl Rig {
     /// Opens the page, waits, and confirms with these digits.
     async fn reveal(&self, digits: &str) -> String {
         let (_, _, page) = self.get("192.0.2.2").await;
-        let nonce = page.split_once("name=\"nonce\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+        let nonce =
+            page.split_once("name=\"nonce\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
         self.pass(60);
         let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("nonce", nonce.as_str()), ("who", "contact"), ("answer", "seen"), ("digits", digits)])
+            .extend_pairs([
+                ("nonce", nonce.as_str()),
+                ("who", "contact"),
+                ("answer", "seen"),
+                ("digits", digits),
+            ])
             .finish();
         self.send("POST", &format!("/a/{TOKEN}"), body, "192.0.2.2").await.2
     }

@@ -16,7 +16,10 @@ pub(super) fn call_back_event(
     charset: Charset,
 ) -> Option<String> {
     let (message, fields) = (&facts.message, &facts.message.fields);
-    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8 && !facts.is_bare && facts.attachments)?;
+    let call_back = fields
+        .call_back
+        .as_ref()
+        .filter(|_| charset == Charset::Utf8 && !facts.is_bare && facts.attachments)?;
     let language = facts.language;
     let summary = if fields.privacy == Privacy::Notice {
         language.say("折り返しのお願い", "Please call back").to_owned()

@@ -367,10 +367,7 @@ pub(super) fn unanswered_of(row: &DbRow) -> Result<UnansweredMinutes, sqlx::Erro
         let stored: i64 = row.try_get(column)?;
         Ok::<_, sqlx::Error>(u16::try_from(stored).unwrap_or(u16::MAX))
     };
-    Ok(UnansweredMinutes {
-        normal: minutes("unanswered_min")?,
-        urgent: minutes("unanswered_urgent_min")?,
-    })
+    Ok(UnansweredMinutes { normal: minutes("unanswered_min")?, urgent: minutes("unanswered_urgent_min")? })
 }
 
 fn hours_json(fields: &AccountFields) -> Option<String> {

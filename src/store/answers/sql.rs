@@ -14,8 +14,8 @@ use crate::contract::event::EventKind;
 use crate::ids::RecordId;
 use crate::route::{Answer, DispatchInput, Target};
 use crate::store::answers::{
-    ANSWERS_MAX, AnswerOrigin, AnswerOutcome, EARLY_ANSWER, LinkHash, LinkedMessage, NewAnswer, NewLink, NewReply,
-    WRONG_DIGITS_MAX,
+    ANSWERS_MAX, AnswerOrigin, AnswerOutcome, EARLY_ANSWER, LinkHash, LinkedMessage, NewAnswer, NewLink,
+    NewReply, WRONG_DIGITS_MAX,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -84,10 +84,10 @@ impl Backend {
         sqlx::query(
             "UPDATE ack_links SET opened = opened + 1, opened_ms = coalesce(opened_ms, $2) WHERE hash = $1",
         )
-            .bind(hash.as_slice())
-            .bind(to_ms(now))
-            .execute(&mut *self.write_once().await?)
-            .await?;
+        .bind(hash.as_slice())
+        .bind(to_ms(now))
+        .execute(&mut *self.write_once().await?)
+        .await?;
         Ok(())
     }
 

@@ -71,7 +71,8 @@ impl Backend {
             None
         };
         let facts = |row: DbRow| {
-            let wants = |column: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<bool>, _>(column)?.unwrap_or(true));
+            let wants =
+                |column: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<bool>, _>(column)?.unwrap_or(true));
             let attachments = wants("endpoint_files")?;
             let mut message = message_of(&row)?;
             let mut digest = digest;

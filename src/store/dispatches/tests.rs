@@ -337,7 +337,8 @@ async fn a_customer_who_is_erased_ends_the_route_and_leaves_no_note() {
         note: Some("山本様に折り返します".into()),
         revision: 1,
     };
-    let taken = rig.store.answer_by_link(&[7; 32], (&answer, &AnswerOrigin::default()), at(320)).await.unwrap();
+    let taken =
+        rig.store.answer_by_link(&[7; 32], (&answer, &AnswerOrigin::default()), at(320)).await.unwrap();
     assert_eq!(taken, AnswerOutcome::Taken);
     assert!(rig.store.linked_message(&[7; 32], at(321)).await.unwrap().is_some());
     let note = async || rig.store.message_answers(id(2)).await.unwrap().remove(0).note;
@@ -546,7 +547,8 @@ async fn a_message_without_a_mail_shows_when_its_route_goes_on_and_nothing_once_
 async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
     let rig = rig().await;
     let contact = rig.contacts[0].0;
-    let follow_up = json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書が届いたか", "by": "operator"});
+    let follow_up =
+        json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書が届いたか", "by": "operator"});
     let fields = json!({"text": "見積", "urgency": "urgent", "contact": contact, "follow_up": follow_up});
     rig.save(1, fields, 0).await;
     let tasks = rig.tasks(None).await;

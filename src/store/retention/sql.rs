@@ -60,7 +60,8 @@ const ATTACHMENTS: &str = "DELETE FROM message_files WHERE message_id IN (SELECT
 const ATTACHMENT_LISTS: &str = "UPDATE messages SET files_json = '[]' WHERE id IN (SELECT id FROM messages
     WHERE created_ms < $1 AND files_json <> '[]' ORDER BY created_ms LIMIT $2)";
 /// From where answers came.
-const ANSWER_ORIGINS: &str = "UPDATE message_answers SET client_address = NULL, agent_hash = NULL WHERE id IN (
+const ANSWER_ORIGINS: &str =
+    "UPDATE message_answers SET client_address = NULL, agent_hash = NULL WHERE id IN (
     SELECT id FROM message_answers WHERE at_ms < $1 AND client_address IS NOT NULL ORDER BY at_ms LIMIT $2)";
 /// Files that no message took.
 const PENDING_FILES: &str =

@@ -128,13 +128,12 @@ pub(super) async fn account_routes(
     db: &mut DbConnection,
     account: RecordId,
 ) -> Result<AccountRoutes, StoreError> {
-    let of_account = sqlx::query(
-        "SELECT hours_json, unanswered_min, unanswered_urgent_min FROM accounts WHERE id = $1",
-    )
-    .bind(account)
-    .fetch_optional(&mut *db)
-    .await?
-    .ok_or(StoreError::Missing { what: "account" })?;
+    let of_account =
+        sqlx::query("SELECT hours_json, unanswered_min, unanswered_urgent_min FROM accounts WHERE id = $1")
+            .bind(account)
+            .fetch_optional(&mut *db)
+            .await?
+            .ok_or(StoreError::Missing { what: "account" })?;
     let hours: Option<String> = of_account.try_get("hours_json")?;
     let zone: Option<String> = sqlx::query_scalar("SELECT value FROM route_settings WHERE name = $1")
         .bind(TIME_ZONE)

@@ -55,7 +55,11 @@ impl Backend {
             let task = task_of(row)?;
             // A note may repeat what a caller said who is being forgotten.
             let is_erased: bool = row.try_get("is_erased")?;
-            Ok(Task { note: task.note.filter(|_| !is_erased), text: task.text.filter(|_| !is_erased), ..task })
+            Ok(Task {
+                note: task.note.filter(|_| !is_erased),
+                text: task.text.filter(|_| !is_erased),
+                ..task
+            })
         };
         Ok(rows.iter().map(task).collect::<Result<_, sqlx::Error>>()?)
     }

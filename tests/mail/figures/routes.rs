@@ -180,7 +180,10 @@ async fn from_a_returned_mail_in_the_mailbox_to_the_next_step() {
         // One that the daemon moved away between two looks took less than these.
         took.push(arrived.map_or(Duration::ZERO, |arrived| next - arrived));
     }
-    printed("from a returned mail in the mailbox, read each second, to the next address's mail, taken by its server", took);
+    printed(
+        "from a returned mail in the mailbox, read each second, to the next address's mail, taken by its server",
+        took,
+    );
 }
 
 /// How long the plan of the last route takes, for an account with twenty contacts.
