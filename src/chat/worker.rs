@@ -379,7 +379,7 @@ async fn written(
     }
     let settings = &shared.settings;
     // A digest is not confirmed: its messages are.
-    let links = settings.links.as_ref().filter(|_| facts.digest.is_none());
+    let links = settings.links.as_ref().filter(|_| facts.ack_link && facts.digest.is_none());
     let link = links.and_then(|links| links.make(delivery.id));
     let address = link.as_ref().map(|(address, _)| address.as_str());
     let bytes = if kind == EndpointKind::Sms {

@@ -15,6 +15,7 @@ mod call;
 mod callflow;
 mod chat;
 mod dialplan;
+mod endpoints;
 mod fax;
 mod first_steps;
 mod installation;
@@ -195,8 +196,10 @@ async fn all(config: &Config, global: &Global) -> Vec<Finding> {
     findings.push(report_font(config));
     findings.push(chat::check(config));
     findings.extend(routes::check(config).await);
+    findings.extend(mail::backup(config).await);
     findings.extend(mail::returned(config).await);
     findings.extend(mail::addresses(config).await);
+    findings.extend(endpoints::check(config).await);
     findings.extend(dialled_headers(config));
     findings.extend(fax::directory(config));
     findings.extend(voice::directory(config));

@@ -74,6 +74,12 @@ struct Add {
     /// auto, utf-8 or iso-2022-jp.
     #[arg(long, default_value = "auto")]
     charset: String,
+    /// What it receives has no link under which a message is confirmed.
+    #[arg(long)]
+    no_link: bool,
+    /// Its mails have no files.
+    #[arg(long)]
+    no_files: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -101,6 +107,7 @@ struct Endpoint {
     label: String,
     priority: u32,
     charset: String,
+    verified_at: Option<String>,
     suspended: Option<Suspended>,
 }
 
@@ -140,7 +147,7 @@ impl Endpoints {
                 let fields = json!({
                     "account": account, "contact": contact, "kind": add.kind, "address": address,
                     "profile": add.profile, "mention": add.mention, "label": add.label,
-                    "priority": add.priority, "charset": add.charset,
+                    "priority": add.priority, "charset": add.charset, "ack_link": !add.no_link, "attachments": !add.no_files,
                 });
                 let made: Endpoint = client.post(PATH, &fields).await?;
                 print(&table(&[made]))?;
@@ -161,7 +168,8 @@ impl Endpoints {
 }
 
 fn table(endpoints: &[Endpoint]) -> String {
-    let mut table = Table::new(["ID", "KIND", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "SUSPENDED"]);
+    let mut table =
+        Table::new(["ID", "KIND", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "CONFIRMED", "SUSPENDED"]);
     for endpoint in endpoints {
         table.row([
             &endpoint.id,
@@ -170,6 +178,7 @@ fn table(endpoints: &[Endpoint]) -> String {
             &endpoint.label,
             &endpoint.priority.to_string(),
             &endpoint.charset,
+            endpoint.verified_at.as_deref().map_or("-", |at| at.get(..10).unwrap_or(at)),
             endpoint.suspended.as_ref().map_or("-", |suspended| suspended.why.as_str()),
         ]);
     }
@@ -184,12 +193,13 @@ mod tests {
     fn endpoints_are_a_table() {
         let page: Page = serde_json::from_str(
             r#"{"items":[{"id":"0a1c","kind":"mail","address":"a@example.jp","label":"受付","priority":1,"charset":"auto",
+                "verified_at":"2026-11-28T05:00:00.000Z",
                 "suspended":{"since":"2026-11-29T05:00:00.000Z","why":"550 5.1.1 no such user"}}]}"#,
         )
         .unwrap();
         let expected = "\
-ID    KIND  ADDRESS       LABEL  PRIORITY  CHARSET  SUSPENDED
-0a1c  mail  a@example.jp  受付   1         auto     550 5.1.1 no such user
+ID    KIND  ADDRESS       LABEL  PRIORITY  CHARSET  CONFIRMED   SUSPENDED
+0a1c  mail  a@example.jp  受付   1         auto     2026-11-28  550 5.1.1 no such user
 ";
         assert_eq!(table(&page.items), expected);
     }

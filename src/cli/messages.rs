@@ -113,7 +113,7 @@ struct Answer {
     /// The number of the message (受付番号), or its id or the beginning of it.
     #[arg(value_name = "NUMBER|ID")]
     message: String,
-    /// What: seen, done, call_me or not_mine.
+    /// What: seen, done, call_me, not_mine or note (which confirms nothing).
     #[arg(value_name = "KIND")]
     kind: String,
     /// Who said so: the name.

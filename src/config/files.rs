@@ -44,7 +44,11 @@ impl Config {
             ("store.password_file", &self.store.password_file),
             ("bus.redis_password_file", &self.bus.redis_password_file),
             ("mail.password_file", &self.mail.password_file),
+            ("mail.token_file", &self.mail.token_file),
+            ("mail.backup.password_file", &self.mail.backup.password_file),
+            ("mail.backup.token_file", &self.mail.backup.token_file),
             ("mail.imap.password_file", &self.mail.imap.password_file),
+            ("mail.imap.token_file", &self.mail.imap.token_file),
         ];
         let single = single.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file.as_deref()?)));
         let of_webhooks = self.webhooks.secret_files.iter();

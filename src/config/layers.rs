@@ -49,7 +49,7 @@ const FREE_TABLES: [&str; 9] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 15] = [
+const PATH_KEYS: [&str; 20] = [
     "chat.chatwork_token_file",
     "chat.gateways_file",
     "pbx.event_secret_file",
@@ -64,10 +64,15 @@ const PATH_KEYS: [&str; 15] = [
     "mail.ca_file",
     "mail.password_file",
     "mail.imap.password_file",
+    "mail.token_file",
+    "mail.imap.token_file",
+    "mail.backup.ca_file",
+    "mail.backup.password_file",
+    "mail.backup.token_file",
     "reports.font",
 ];
 /// Keys of secrets; only the environment may hold these.
-const SECRET_KEYS: [&str; 7] = [
+const SECRET_KEYS: [&str; 8] = [
     "chat.chatwork_token",
     "pbx.event_secret",
     "pbx.action_secret",
@@ -75,6 +80,7 @@ const SECRET_KEYS: [&str; 7] = [
     "bus.redis_password",
     "mail.password",
     "mail.imap.password",
+    "mail.backup.password",
 ];
 /// Tables whose keys the installation chooses, and which hold numbers, lists, paths or secrets.
 const INTEGER_TABLE: &str = "mail.domains.";
@@ -301,6 +307,7 @@ impl Layers {
         config.bus.redis_password = self.secrets.remove("bus.redis_password");
         config.mail.password = self.secrets.remove("mail.password");
         config.mail.imap.password = self.secrets.remove("mail.imap.password");
+        config.mail.backup.password = self.secrets.remove("mail.backup.password");
         Ok(config)
     }
 }

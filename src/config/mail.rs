@@ -1,4 +1,4 @@
-//! `[mail]`: the mail server, and its conversion to the settings of the outbox.
+//! `[mail]`: the mail servers, and their conversion to the settings of the outbox.
 //!
 //! Invariant: a configuration that cannot send a mail is refused as a whole, with the key and what to write. A password goes
 //! only over an encrypted connection, or to an address of this machine or its network.
@@ -11,14 +11,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::sections::read_secret;
+use super::mail_login::LoginKeys;
 use super::{Config, ConfigError, files, values};
 use crate::https;
 use crate::mail::{Line, MailAddress};
 use crate::messages::letter::LetterSettings;
 use crate::numbers::NumberPlan;
 use crate::operators::SharedWords;
-use crate::outbox::{Login, Mailbox, Server, Settings, TlsMode};
+use crate::outbox::{Backup, Login, Mailbox, Server, Settings, TlsMode};
 use crate::secret::Secret;
 
 /// `[mail]`
@@ -44,9 +44,14 @@ pub struct MailConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) password: Option<Secret>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) token_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::words")]
+    token_command: Vec<SmolStr>,
     from: String,
     from_name: String,
     reply_to: String,
+    reply_address: String,
     bounce_address: String,
     #[serde(deserialize_with = "values::optional_word")]
     hello_name: Option<SmolStr>,
@@ -56,7 +61,36 @@ pub struct MailConfig {
     per_minute: usize,
     iso_2022_jp: Vec<SmolStr>,
     domains: BTreeMap<SmolStr, u32>,
+    pub(super) backup: BackupConfig,
     pub(super) imap: ImapConfig,
+}
+
+/// `[mail.backup]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupConfig {
+    #[serde(deserialize_with = "values::optional_word")]
+    host: Option<SmolStr>,
+    #[serde(deserialize_with = "values::port")]
+    port: u16,
+    tls: TlsMode,
+    #[serde(deserialize_with = "values::optional_path")]
+    ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::optional_word")]
+    server_name: Option<SmolStr>,
+    #[serde(deserialize_with = "values::optional_word")]
+    user: Option<SmolStr>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) password_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) password: Option<Secret>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) token_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::words")]
+    token_command: Vec<SmolStr>,
+    #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
+    per_minute: usize,
 }
 
 /// `[mail.imap]`
@@ -75,13 +109,17 @@ pub(super) struct ImapConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) password: Option<Secret>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) token_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::words")]
+    token_command: Vec<SmolStr>,
     folder: SmolStr,
     #[serde(rename = "poll_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
     poll_interval: Duration,
 }
 
-/// Longest part of the return address before the `@`: a token of 45 characters follows it.
-const BOUNCE_NAME_BYTES_MAX: usize = 19;
+/// Longest part of the addresses with tokens before the `@`: a token of 45 characters follows it.
+const TAGGED_NAME_BYTES_MAX: usize = 19;
 
 impl Config {
     /// The mail server and how to send over it, with the password; `None`: no server is configured.
@@ -94,17 +132,12 @@ impl Config {
         let from = address("from", &mail.from)?;
         let from =
             from.ok_or_else(|| error("from", "write the sender's address, for instance report@example.jp"))?;
-        let authorities = mail
-            .ca_file
-            .as_deref()
-            .map(|file| files::read(file, files::PEM_BYTES_MAX).map_err(|e| error("ca_file", &e.to_string())))
-            .transpose()?;
         let server = Server {
             tls_name: mail.server_name.clone().unwrap_or_else(|| host.clone()),
             host,
             port: mail.port,
             tls: mail.tls,
-            authorities,
+            authorities: authorities("ca_file", mail.ca_file.as_deref())?,
             login: self.mail_login()?,
             hello_name: mail.hello_name.clone(),
         };
@@ -114,18 +147,20 @@ impl Config {
             return Err(error(&format!("domains.{domain}"), "write at least 1"));
         }
         let per_minute = u32::try_from(mail.per_minute).unwrap_or(u32::MAX);
-        let bounce_address = address("bounce_address", &mail.bounce_address)?;
-        if bounce_address.as_ref().is_some_and(|address| address.local().len() > BOUNCE_NAME_BYTES_MAX) {
-            let reason = format!("write at most {BOUNCE_NAME_BYTES_MAX} characters before the @");
-            return Err(error("bounce_address", &reason));
+        let bounce_address = tagged_address("bounce_address", &mail.bounce_address)?;
+        let reply_address = tagged_address("reply_address", &mail.reply_address)?;
+        if reply_address.is_some() && reply_address == bounce_address {
+            return Err(error("reply_address", "write another address than bounce_address"));
         }
         Ok(Some(Settings {
             mailbox: self.mailbox(server.authorities.as_deref())?,
+            backup: self.backup()?,
             server,
             letter: LetterSettings {
                 from,
                 from_name: Line::new(&mail.from_name),
                 reply_to: address("reply_to", &mail.reply_to)?,
+                reply_path: None,
                 iso_2022_jp: mail.iso_2022_jp.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
                 time_zone: self.directory.time_zone.clone(),
                 plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
@@ -134,6 +169,7 @@ impl Config {
             },
             bounce_address,
             return_path: None,
+            reply_address,
             links: self.links()?,
             report_font: self.reports.font.clone(),
             fax: self.gateways()?.fax,
@@ -154,17 +190,15 @@ impl Config {
         if imap.tls == TlsMode::Starttls {
             return Err(error("imap.tls", "write \"tls\", or \"none\" for a loopback or private address"));
         }
-        let user = imap.user.clone();
-        let user = user.ok_or_else(|| error("imap.user", "write the user of the mailbox"))?;
-        let password = match (&imap.password, &imap.password_file) {
-            (Some(password), _) => password.clone(),
-            (None, Some(file)) => read_secret(file, "mail.imap.password_file")?,
-            (None, None) => {
-                let reason =
-                    "name the file that holds the user's password, or set TORITSUGI__MAIL__IMAP__PASSWORD";
-                return Err(error("imap.password_file", reason));
-            }
+        let keys = LoginKeys {
+            section: "mail.imap",
+            user: imap.user.as_ref(),
+            password: imap.password.as_ref(),
+            password_file: imap.password_file.as_deref(),
+            token_file: imap.token_file.as_ref(),
+            token_command: &imap.token_command,
         };
+        let login = keys.login()?.ok_or_else(|| error("imap.user", "write the user of the mailbox"))?;
         let trusted = authorities.map(https::authorities_of).transpose();
         let trusted = trusted.map_err(|problem| error("ca_file", &problem.to_string()))?.unwrap_or_default();
         let trust = https::client(&trusted).map_err(|problem| error("ca_file", &problem.to_string()))?;
@@ -173,7 +207,7 @@ impl Config {
             port: imap.port,
             tls: imap.tls,
             trust: Arc::new(trust),
-            login: Login { user, password },
+            login,
             folder: imap.folder.clone(),
             poll_interval: imap.poll_interval,
         }))
@@ -181,22 +215,44 @@ impl Config {
 
     fn mail_login(&self) -> Result<Option<Login>, ConfigError> {
         let mail = &self.mail;
-        let password = match (&mail.password, &mail.password_file) {
-            (Some(password), _) => Some(password.clone()),
-            (None, Some(file)) => Some(read_secret(file, "mail.password_file")?),
-            (None, None) => None,
+        let keys = LoginKeys {
+            section: "mail",
+            user: mail.user.as_ref(),
+            password: mail.password.as_ref(),
+            password_file: mail.password_file.as_deref(),
+            token_file: mail.token_file.as_ref(),
+            token_command: &mail.token_command,
         };
-        match (&mail.user, password) {
-            (Some(user), Some(password)) => Ok(Some(Login { user: user.clone(), password })),
-            (None, None) => Ok(None),
-            (Some(_), None) => {
-                let reason = "name the file that holds the user's password, or set TORITSUGI__MAIL__PASSWORD";
-                Err(error("password_file", reason))
-            }
-            (None, Some(_)) => {
-                Err(error("user", "a password is set, so write the user, or remove the password"))
-            }
+        keys.login()
+    }
+
+    /// The server that urgent mails go over while the other one refuses all mails.
+    fn backup(&self) -> Result<Option<Backup>, ConfigError> {
+        let backup = &self.mail.backup;
+        let Some(host) = backup.host.clone() else { return Ok(None) };
+        if (&backup.host, backup.port) == (&self.mail.host, self.mail.port) {
+            return Err(error("backup.host", "write another server than mail.host"));
         }
+        let keys = LoginKeys {
+            section: "mail.backup",
+            user: backup.user.as_ref(),
+            password: backup.password.as_ref(),
+            password_file: backup.password_file.as_deref(),
+            token_file: backup.token_file.as_ref(),
+            token_command: &backup.token_command,
+        };
+        let server = Server {
+            tls_name: backup.server_name.clone().unwrap_or_else(|| host.clone()),
+            host,
+            port: backup.port,
+            tls: backup.tls,
+            authorities: authorities("backup.ca_file", backup.ca_file.as_deref())?,
+            login: keys.login()?,
+            hello_name: self.mail.hello_name.clone(),
+        };
+        server.check().map_err(|reason| error("backup.ca_file", &reason))?;
+        let per_minute = u32::try_from(backup.per_minute).unwrap_or(u32::MAX);
+        Ok(Some(Backup { server, per_minute }))
     }
 }
 
@@ -221,6 +277,22 @@ fn address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigError> {
     text.parse().map(Some).map_err(|problem: crate::mail::MailAddressError| error(key, &problem.to_string()))
 }
 
+/// An address to whose name a token is added.
+fn tagged_address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigError> {
+    let address = address(key, text)?;
+    if address.as_ref().is_some_and(|address| address.local().len() > TAGGED_NAME_BYTES_MAX) {
+        let reason = format!("write at most {TAGGED_NAME_BYTES_MAX} characters before the @");
+        return Err(error(key, &reason));
+    }
+    Ok(address)
+}
+
+/// The certificates of a file.
+fn authorities(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, ConfigError> {
+    let read = |file| files::read(file, files::PEM_BYTES_MAX).map_err(|e| error(key, &e.to_string()));
+    file.map(read).transpose()
+}
+
 fn error(key: &str, reason: &str) -> ConfigError {
     ConfigError::Key { origin: "mail".into(), key: format!("mail.{key}"), reason: reason.into() }
 }
@@ -228,6 +300,7 @@ fn error(key: &str, reason: &str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::{Credential, TokenSource};
 
     fn from(settings: &[(&str, &str)]) -> Result<Option<Settings>, String> {
         let set = |(key, value): &(&str, &str)| (format!("TORITSUGI__MAIL__{key}"), (*value).to_owned());
@@ -247,6 +320,36 @@ mod tests {
         assert_eq!(settings.server.tls, TlsMode::Starttls);
         assert_eq!(settings.domains.get("docomo"), Some(&20));
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_backup_is_another_server_and_a_token_takes_the_place_of_a_password() {
+        let backup = ("BACKUP__HOST", "backup.example.jp");
+        let token = [("USER", "u"), ("TOKEN_COMMAND", "/usr/local/bin/token,smtp")];
+        let settings = from(&[&[HOST, FROM, backup], &token[..]].concat()).unwrap().unwrap();
+        let Some(Login { credential: Credential::Token(source), .. }) = &settings.server.login else {
+            panic!("{:?}", settings.server.login)
+        };
+        let words = ["/usr/local/bin/token", "smtp"].map(SmolStr::new).to_vec();
+        assert_eq!(*source, TokenSource::Command(words));
+        let found = settings.backup.unwrap();
+        assert_eq!(
+            (found.server.host.as_str(), found.server.port, found.per_minute),
+            ("backup.example.jp", 587, 60)
+        );
+        for (settings, words) in [
+            (vec![HOST, FROM, ("BACKUP__HOST", HOST.1)], "mail.backup.host: write another server"),
+            (vec![HOST, FROM, backup, ("BACKUP__USER", "u")], "mail.backup.password_file: name the file"),
+            (vec![HOST, FROM, token[1]], "mail.user: a token is set"),
+            (vec![HOST, FROM, token[0], token[1], ("PASSWORD", "p")], "mail.token_file: keep one of"),
+            (
+                vec![HOST, FROM, ("REPLY_ADDRESS", "b@example.jp"), ("BOUNCE_ADDRESS", "b@example.jp")],
+                "mail.reply_address: write another",
+            ),
+        ] {
+            let error = from(&settings).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod chat;
 pub(crate) mod files;
 mod layers;
 mod mail;
+mod mail_login;
 mod public;
 mod retention;
 mod sections;

@@ -24,6 +24,9 @@ pub struct RetentionConfig {
     /// Age at which faxes are deleted; `None`: never.
     #[serde(rename = "faxes_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub faxes: Option<Duration>,
+    /// Age at which messages lose their files; `None`: never.
+    #[serde(rename = "attachments_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub attachments: Option<Duration>,
     /// Age at which deliveries lose their address and what the server said; `None`: never.
     #[serde(rename = "deliveries_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub deliveries: Option<Duration>,

@@ -26,6 +26,7 @@ use crate::contract::url_template::UrlTemplate;
 use crate::directory::DialledHeader;
 use crate::gateway::AddressRange;
 use crate::ids::{Extension, PbxId, QueueName};
+use crate::messages::RequiredMessages;
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
 
@@ -343,8 +344,9 @@ pub struct OperatorsConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessagesConfig {
-    /// Whether a call needs a message, a completed transfer or a reason for none.
-    pub required: bool,
+    /// Which calls need a message, a completed transfer or a reason for none.
+    #[serde(deserialize_with = "values::required_messages")]
+    pub required: RequiredMessages,
     /// The dispositions that are a reason for no message.
     #[serde(deserialize_with = "values::words")]
     pub no_message_reasons: Vec<SmolStr>,

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use crate::contract::url_template::UrlTemplate;
 use crate::gateway::AddressRange;
+use crate::messages::RequiredMessages;
 use crate::store::PostgresAddress;
 
 /// A whole number between two limits.
@@ -222,6 +223,26 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D
         }
     }
     Ok(origins)
+}
+
+/// Which calls need a message. `true` and `false` are the words of earlier versions.
+pub(super) fn required_messages<'de, D: Deserializer<'de>>(d: D) -> Result<RequiredMessages, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Earlier(bool),
+        Word(String),
+    }
+    match Written::deserialize(d)? {
+        Written::Earlier(true) => Ok(RequiredMessages::Answered),
+        Written::Earlier(false) => Ok(RequiredMessages::Off),
+        Written::Word(word) => match word.trim() {
+            "off" | "false" => Ok(RequiredMessages::Off),
+            "script" => Ok(RequiredMessages::Script),
+            "answered" | "true" => Ok(RequiredMessages::Answered),
+            _ => Err(D::Error::custom("must be \"off\", \"script\" or \"answered\"")),
+        },
+    }
 }
 
 /// Addresses and networks.

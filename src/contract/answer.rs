@@ -24,11 +24,13 @@ pub enum AnswerKind {
     CallMe,
     /// The message is for somebody else: its route goes on.
     NotMine,
+    /// The person wrote something that says none of these, which an operator must read. The route goes on as it would.
+    Note,
 }
 
 impl AnswerKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Seen, Self::Done, Self::CallMe, Self::NotMine];
+    pub const ALL: [Self; 5] = [Self::Seen, Self::Done, Self::CallMe, Self::NotMine, Self::Note];
 
     /// The value in JSON, in the store and in the form.
     #[must_use]
@@ -38,6 +40,7 @@ impl AnswerKind {
             Self::Done => "done",
             Self::CallMe => "call_me",
             Self::NotMine => "not_mine",
+            Self::Note => "note",
         }
     }
 
@@ -50,7 +53,7 @@ impl AnswerKind {
     /// Whether the account has the message.
     #[must_use]
     pub fn confirms(self) -> bool {
-        self != Self::NotMine
+        !matches!(self, Self::NotMine | Self::Note)
     }
 }
 
@@ -69,7 +72,7 @@ pub struct MessageAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
-    /// How: `link` (on the confirmation page), or `operator` (an operator was told).
+    /// How: `link` (on the confirmation page), `reply` (by mail), or `operator` (an operator was told).
     pub via: String,
     /// What the person wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,10 @@ pub struct MessageAnswer {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
     pub at: Timestamp,
+    /// How many seconds after the message was handed on, if it was answered under a link. Within three seconds it is a machine's, and
+    /// a note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_s: Option<i64>,
 }
 
 #[cfg(test)]

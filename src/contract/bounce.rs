@@ -22,19 +22,22 @@ pub enum BounceKind {
     Complaint,
     /// A machine answered, for instance a vacation notice.
     AutoReply,
+    /// A person answered: it is an answer to the message, and no mail that came back.
+    Answer,
     /// A mail that is no report.
     Unknown,
 }
 
 impl BounceKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Failed,
         Self::Busy,
         Self::Delayed,
         Self::Delivered,
         Self::Complaint,
         Self::AutoReply,
+        Self::Answer,
         Self::Unknown,
     ];
 
@@ -48,6 +51,7 @@ impl BounceKind {
             Self::Delivered => "delivered",
             Self::Complaint => "complaint",
             Self::AutoReply => "auto_reply",
+            Self::Answer => "answer",
             Self::Unknown => "unknown",
         }
     }

@@ -133,6 +133,8 @@ pub(crate) enum Column {
     Language,
     Privacy,
     OpenOnAnswer,
+    Unanswered,
+    UnansweredUrgent,
     Company,
     Department,
     Flags,

@@ -9,6 +9,9 @@
 //! | `wrong_number` | as claimed | failed | refused |
 //! | the next step of the route begins | failed | it goes on, and its step is over | |
 //! | the message was acknowledged, corrected or withdrawn | cancelled | cancelled | |
+//!
+//! A task with a `text` is what the operator who took the message wants to see to later (`follow_up` of a message): it is due then, `told`
+//! does not acknowledge the message, and an acknowledgement does not cancel it.
 
 use std::time::Duration;
 
@@ -159,6 +162,9 @@ pub struct Task {
     /// What the operator noted about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What is to be seen to, of a task that follows up on a message; absent: the contact is to be told of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]

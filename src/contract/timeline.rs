@@ -24,6 +24,8 @@ pub enum TimelineKind {
     Delivery,
     /// A phone task, as it is now.
     Task,
+    /// The link in the delivery was opened for the first time, perhaps by a machine.
+    Opened,
     /// A person of the account answered.
     Answered,
     /// The account has it.

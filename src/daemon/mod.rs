@@ -216,7 +216,7 @@ pub async fn run_on(
     let relay = MessageRelay::default();
     metrics.register(|registry| relay.stats().register(registry));
     let of_store = (&store, only_daemon.is_held());
-    let (mail, return_path) = mail_of_house(config.mail_settings()?, &store, &words).await?;
+    let (mail, (return_path, reply_path)) = mail_of_house(config.mail_settings()?, &store, &words).await?;
     outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let mut chats = config.chat_settings()?;
     chats.letter.words = words.clone();
@@ -269,6 +269,7 @@ pub async fn run_on(
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
     settings.messages.return_path = return_path;
+    settings.messages.reply_path = reply_path;
     settings.messages.channels = config.channel_rules()?;
     settings.messages.fax =
         config.mail_settings()?.map(|mail| mail.fax.into_values().collect()).unwrap_or_default();
@@ -363,21 +364,25 @@ async fn start_routes(
     Ok(())
 }
 
-/// The settings of mails, with what the store has: the words of calls, and the group's key, which proves return paths.
+/// The settings of mails, with what the store has: the words of calls, and the group's key, which proves
+/// the addresses that mails and answers come back to.
 async fn mail_of_house(
     settings: Option<outbox::Settings>,
     store: &Store,
     words: &SharedWords,
-) -> Result<(Option<outbox::Settings>, Option<ReturnPath>), RunError> {
-    let Some(mut settings) = settings else { return Ok((None, None)) };
+) -> Result<(Option<outbox::Settings>, (Option<ReturnPath>, Option<ReturnPath>)), RunError> {
+    let Some(mut settings) = settings else { return Ok((None, (None, None))) };
     settings.letter.words = words.clone();
-    if let Some(address) = settings.bounce_address.clone() {
+    let (bounces, answers) = (settings.bounce_address.clone(), settings.reply_address.clone());
+    if bounces.is_some() || answers.is_some() {
         let mut candidate = [0; GROUP_KEY_BYTES];
         getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
-        settings.return_path = Some(ReturnPath::new(address, &store.group_key(candidate).await?));
+        let key = store.group_key(candidate).await?;
+        settings.return_path = bounces.map(|address| ReturnPath::new(address, &key));
+        settings.letter.reply_path = answers.map(|address| ReturnPath::of_answers(address, &key));
     }
-    let return_path = settings.return_path.clone();
-    Ok((Some(settings), return_path))
+    let paths = (settings.return_path.clone(), settings.letter.reply_path.clone());
+    Ok((Some(settings), paths))
 }
 
 /// Starts the tasks that keep accounts in memory and customers searchable.

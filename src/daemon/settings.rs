@@ -169,6 +169,7 @@ impl Config {
             channels: ChannelRules::default(),
             fax: Vec::new(),
             return_path: None,
+            reply_path: None,
         }
     }
 

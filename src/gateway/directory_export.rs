@@ -88,6 +88,8 @@ impl Table {
                 "language",
                 "privacy",
                 "open_on_answer",
+                "unanswered_min",
+                "unanswered_urgent_min",
             ],
             Self::Customers => {
                 &["account", "code", "name", "kana", "company", "department", "notes", "flags", "numbers"]

@@ -23,10 +23,10 @@ use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddres
 use crate::contract::time::as_optional_time;
 use crate::ids::RecordId;
 use crate::mail::{MailAddress, RETURNED_BYTES_MAX};
-use crate::messages::{TakenReport, take_bounce, take_returned};
+use crate::messages::{ReturnAddresses, TakenReport, take_bounce, take_returned};
 use crate::people::role::Permission;
 use crate::store::deliveries::NewBounce;
-use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER};
 
 /// A report in JSON, for programs that have read the mail themselves.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -141,8 +141,13 @@ pub(crate) async fn report(
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let of_store = (&app.store, &app.message_relay);
     let taken = if kind.starts_with("message/rfc822") {
-        let return_path = app.settings.messages.return_path.as_ref();
-        take_returned(of_store, (return_path, &app.settings.messages.fax), &body, "http", now).await?
+        let settings = &app.settings.messages;
+        let of_ours = ReturnAddresses {
+            return_path: settings.return_path.as_ref(),
+            reply_path: settings.reply_path.as_ref(),
+            fax: &settings.fax,
+        };
+        take_returned(of_store, of_ours, &body, "http", now).await?
     } else if kind.starts_with("application/json") {
         vec![take_bounce(of_store, &from_json(&body)?, now).await?]
     } else {
@@ -160,6 +165,9 @@ fn from_json(body: &[u8]) -> Result<NewBounce, Problem> {
         let id = id.strip_prefix("d.")?.split_once('@')?.0;
         uuid::Uuid::try_parse(id).ok().map(RecordId)
     };
+    if fields.kind == BounceKind::Answer {
+        return Err(Kind::InvalidBody.with("kind: send the answer of a person as message/rfc822"));
+    }
     if fields.delivery.is_none() && fields.message_id.is_none() {
         return Err(Kind::InvalidBody.with("delivery or message_id: name the mail that the report is about"));
     }
@@ -253,11 +261,12 @@ pub(crate) struct MailServer {
 /// The servers that mails go over.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MailServers {
-    /// One, if the configuration names one.
+    /// None if the configuration names none; a second one, `backup`, if it names one.
     items: Vec<MailServer>,
 }
 
-/// Says how much waits for the mail server, and whether it refuses all mails.
+/// Says how much waits for the mail servers, and whether they refuse all mails. Urgent messages go over the second one while the
+/// first one does.
 #[utoipa::path(get, path = "/v1/mail/servers", tag = "mail", responses(
     (status = 200, description = "The servers", body = MailServers),
     (status = 403, description = "not-permitted", body = ProblemBody),
@@ -269,19 +278,22 @@ pub(crate) async fn servers(
 ) -> Result<Json<MailServers>, Problem> {
     caller.needs(Permission::ResendMessages)?;
     let store = &state.app.store;
-    if !store.has_mail_server(MAIL_SERVER).await? {
-        return Ok(Json(MailServers { items: Vec::new() }));
+    let mut items = Vec::new();
+    for name in [MAIL_SERVER, BACKUP_SERVER] {
+        if !store.has_mail_server(name).await? {
+            continue;
+        }
+        let (load, pause) = (store.outbox_load(name).await?, store.mail_server_pause(name).await?);
+        items.push(MailServer {
+            name: name.to_owned(),
+            waiting: load.waiting,
+            oldest_at: load.oldest,
+            paused_since: pause.as_ref().map(|pause| pause.since),
+            next_at: pause.as_ref().map(|pause| pause.until),
+            why: pause.map(|pause| pause.why),
+        });
     }
-    let (load, pause) = (store.outbox_load(MAIL_SERVER).await?, store.mail_server_pause(MAIL_SERVER).await?);
-    let server = MailServer {
-        name: MAIL_SERVER.to_owned(),
-        waiting: load.waiting,
-        oldest_at: load.oldest,
-        paused_since: pause.as_ref().map(|pause| pause.since),
-        next_at: pause.as_ref().map(|pause| pause.until),
-        why: pause.map(|pause| pause.why),
-    };
-    Ok(Json(MailServers { items: vec![server] }))
+    Ok(Json(MailServers { items }))
 }
 
 /// Tries a mail server that refuses all mails again at once.

@@ -23,6 +23,7 @@ use crate::contract::choice::Choice;
 use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
 use crate::ids::RecordId;
+use crate::messages::RequiredMessages;
 use crate::people::role::Permission;
 use crate::store::messages::{MessageCounts, WithdrawOutcome};
 
@@ -57,7 +58,7 @@ pub(crate) struct MessageOptions {
     /// Surnames, in katakana, for which the form asks for gender and department.
     #[schema(value_type = Vec<String>)]
     common_surnames: Vec<smol_str::SmolStr>,
-    /// Whether a call needs a message, a completed transfer or a reason for none.
+    /// Whether every call needs a message, a completed transfer or a reason for none. Where scripts decide, their forms say so.
     required: bool,
     /// The dispositions that are a reason for no message.
     #[schema(value_type = Vec<String>)]
@@ -94,7 +95,7 @@ pub(crate) async fn options(
     Ok(Json(MessageOptions {
         reasons: settings.reasons.clone(),
         common_surnames: settings.common_surnames.clone(),
-        required: settings.required,
+        required: settings.required == RequiredMessages::Answered,
         no_message_reasons: settings.no_message_reasons.clone(),
         undo_s: settings.undo.as_secs(),
         may_export: may_export(&state, &caller),

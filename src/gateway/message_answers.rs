@@ -32,7 +32,7 @@ pub(crate) struct MessageAnswers {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ToldAnswer {
-    /// What. All but `not_mine` acknowledge the message; with `not_mine` its route goes on.
+    /// What. All but `not_mine` and `note` acknowledge the message; with `not_mine` its route goes on at once.
     kind: AnswerKind,
     /// The contact who said so.
     #[serde(default)]
@@ -121,7 +121,7 @@ pub(crate) async fn answer(
     let outcome =
         state.app.store.answer_by_operator(of, &answer, caller.person.id, state.app.clock.now()).await?;
     match outcome {
-        AnswerOutcome::Taken | AnswerOutcome::Repeated => {}
+        AnswerOutcome::Taken | AnswerOutcome::Repeated | AnswerOutcome::Early => {}
         AnswerOutcome::Changed => return Err(Kind::MessageChanged.into()),
         AnswerOutcome::TooMany => return Err(Kind::InvalidBody.with("the message has 100 answers already")),
         AnswerOutcome::Gone => return Err(Kind::UnknownRecord.with("there is no such message")),

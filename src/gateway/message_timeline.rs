@@ -105,6 +105,14 @@ async fn deliveries(
     };
     let mut items: Vec<TimelineEntry> =
         deliveries.iter().rev().map(|one| entry(one, one.created_at, DeliveryState::Queued, None)).collect();
+    for (delivery, at) in store.opened_links(message.id).await? {
+        let Some(delivery) = deliveries.iter().find(|one| one.id == delivery) else { continue };
+        items.push(TimelineEntry {
+            delivery: None,
+            kind: TimelineKind::Opened,
+            ..entry(delivery, at, delivery.state, None)
+        });
+    }
     for logged in store.delivery_log(message.id).await? {
         if let Some(delivery) = deliveries.iter().find(|one| one.id == logged.delivery) {
             items.push(entry(delivery, logged.at, logged.state, logged.detail));

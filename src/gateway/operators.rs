@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
+use super::script_forms::script_wants_message;
 use super::state::AppState;
 use crate::command::{Answer, Command};
 use crate::contract::call::{CallState, CallView};
@@ -20,6 +21,7 @@ use crate::contract::history::FinishedCall;
 use crate::contract::operator::StateView;
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, RecordId};
+use crate::messages::RequiredMessages;
 use crate::operators as operator;
 use crate::operators::{Options, StateRequest};
 use crate::people::role::{Permission, Role};
@@ -352,7 +354,11 @@ async fn owes_message(
     disposition: &str,
 ) -> Result<bool, Problem> {
     let settings = &state.app.settings.messages;
-    if !settings.required || settings.no_message_reasons.iter().any(|reason| reason == disposition) {
+    let is_reason = settings.no_message_reasons.iter().any(|reason| reason == disposition);
+    if settings.required == RequiredMessages::Off || is_reason {
+        return Ok(false);
+    }
+    if settings.required == RequiredMessages::Script && !script_wants_message(state, caller, call).await? {
         return Ok(false);
     }
     let store = &state.app.store;

@@ -168,6 +168,20 @@ pub(crate) async fn evaluate(
     Ok(Json(EvaluatedScript { account: account.id, script, name, form, findings: Vec::new() }))
 }
 
+/// Whether the script of a call says that the call needs a message. A call of which nothing is known needs none.
+pub(super) async fn script_wants_message(
+    state: &AppState,
+    caller: &Caller,
+    call: CallId,
+) -> Result<bool, Problem> {
+    let Ok(facts) = call_facts(state, caller, call).await else { return Ok(false) };
+    let Some(account) = facts.account else { return Ok(false) };
+    let account = account_of(state, account)?;
+    let of =
+        OfCall { call: Some(&facts), customer: facts.customer, at: facts.offered_at, transfer_failed: false };
+    Ok(of.script(state, &account, None).is_some_and(|(_, script)| script.message_required))
+}
+
 /// What a form or a message is about.
 pub(super) struct OfCall<'a> {
     pub(super) call: Option<&'a CallFacts>,

@@ -5,6 +5,7 @@
 //! | a `multipart/report` (RFC 3464) | for each recipient: failed, delayed or delivered, with a status and the words of the system |
 //! | a notice of another kind (`X-Failed-Recipients`, a sender without an address, `MAILER-DAEMON`) | failed, with the status in its text, if there is one |
 //! | an answer of a machine (RFC 3834): a vacation notice | its first line |
+//! | an answer of a person | who wrote it, its text, and how many files it has ([`super::MailAnswer`] reads the text) |
 //! | anything else | nothing |
 //!
 //! Which mail of ours it is about: the address that it was sent to ([`super::ReturnPath`]), the envelope id that the report names,
@@ -67,6 +68,14 @@ pub struct Returned {
     pub first_line: String,
     /// Its subject and the beginning of its text.
     pub words: String,
+    /// Whether a machine wrote it, or it went to a list.
+    pub is_automatic: bool,
+    /// Who wrote it: the name, and the address.
+    pub author: (Option<String>, Option<String>),
+    /// The beginning of its text.
+    pub text: String,
+    /// How many files it brings.
+    pub files: usize,
 }
 
 impl Returned {
@@ -75,7 +84,18 @@ impl Returned {
     pub fn read(bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(RETURNED_BYTES_MAX)];
         let Some(mail) = MessageParser::default().parse(bytes) else { return Self::default() };
-        let mut returned = Self { first_line: first_line(&mail), words: words(&mail), ..Self::default() };
+        let author = mail.from().and_then(|from| from.first());
+        let of_author = |part: Option<&str>| part.map(one_line).filter(|part| !part.is_empty());
+        let mut returned = Self {
+            first_line: first_line(&mail),
+            words: words(&mail),
+            is_automatic: is_automatic(&mail),
+            author: author
+                .map_or((None, None), |author| (of_author(author.name()), of_author(author.address()))),
+            text: mail.body_text(0).unwrap_or_default().chars().take(RESULT_CHARS_MAX).collect(),
+            files: mail.attachment_count(),
+            ..Self::default()
+        };
         for header in ["To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To"] {
             returned.addresses.extend(mail.header_raw(header).into_iter().flat_map(addresses_in));
         }
@@ -178,6 +198,15 @@ impl Returned {
             text: line.unwrap_or_else(|| self.first_line.clone()),
         });
     }
+}
+
+/// Whether a machine wrote a mail (RFC 3834), or it went to many.
+fn is_automatic(mail: &Message<'_>) -> bool {
+    let header = |name: &str| mail.header_raw(name).map(|text| text.trim().to_ascii_lowercase());
+    header("Auto-Submitted").is_some_and(|text| text != "no")
+        || ["X-Autoreply", "X-Autorespond", "List-Id"].iter().any(|name| header(name).is_some())
+        || header("Precedence")
+            .is_some_and(|text| ["bulk", "junk", "list", "auto_reply"].contains(&text.as_str()))
 }
 
 /// The subject, and the beginning of the text.

@@ -10,6 +10,7 @@
 //! | `header.rs` | header lines: folding, encoded words (RFC 2047), file names (RFC 2231) |
 //! | `mime.rs` | the whole mail |
 //! | `substitute.rs` | text for systems that read nothing but ISO-2022-JP |
+//! | `answer.rs` | what a person writes back |
 //! | `verp.rs` | the envelope sender by which a returned mail names its delivery |
 //!
 //! Invariants:
@@ -22,6 +23,7 @@
 //! Why no library writes the mail: those at hand write UTF-8 only and take boundaries from the clock.
 
 mod address;
+mod answer;
 mod bounce;
 mod calendar;
 mod charset;
@@ -32,6 +34,7 @@ mod substitute;
 mod verp;
 
 pub use address::{ADDRESS_BYTES_MAX, MailAddress, MailAddressError};
+pub use answer::MailAnswer;
 pub use bounce::{Action, RETURNED_BYTES_MAX, Report, Returned, status_in};
 pub use calendar::CallBackEvent;
 pub use charset::{Charset, to_iso_2022_jp};

@@ -46,9 +46,13 @@ impl ReturnPath {
     /// Mails come back to plus-addresses of `address`; `group_key` is the installation's.
     #[must_use]
     pub fn new(address: MailAddress, group_key: &[u8; 32]) -> Self {
-        let mut key = [0; 32];
-        key.copy_from_slice(&digest(group_key, b"toritsugi return path"));
-        Self { address, key }
+        Self { address, key: digest(group_key, b"toritsugi return path") }
+    }
+
+    /// The same for the answers of people, with a key of its own: who may answer a mail cannot return it.
+    #[must_use]
+    pub fn of_answers(address: MailAddress, group_key: &[u8; 32]) -> Self {
+        Self { address, key: digest(group_key, b"toritsugi answers by mail") }
     }
 
     /// The envelope sender of a delivery.

@@ -38,6 +38,6 @@ mod settings;
 mod stats;
 
 pub use relay::{BATCH_MAX, MessageRelay, OutboxWaker, POLL_INTERVAL};
-pub use returned::{TakenReport, take_bounce, take_returned};
-pub use settings::Settings;
+pub use returned::{ReturnAddresses, TakenReport, take_bounce, take_returned};
+pub use settings::{RequiredMessages, Settings};
 pub use stats::MessageStats;

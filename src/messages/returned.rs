@@ -6,18 +6,23 @@
 //! | was sent to one with a wrong proof | nothing: it is listed as not matched |
 //! | brings back the `Message-ID` of a mail of ours | that delivery |
 //! | is the result of a gateway of faxes, with the number of a message | the last fax of that message |
+//! | is an answer of a person, to a reply address of ours with a right proof | that delivery: it becomes an answer to the message ([`MailAnswer`]) |
 //! | is an answer of a machine | the delivery whose return address it was sent to; it changes nothing |
 //!
-//! Invariant: nothing that comes back causes a mail, except that the message goes to the next of its endpoints.
+//! Invariants: nothing that comes back causes a mail, except that the message goes to the next of its endpoints. A machine confirms
+//! nothing.
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::MessageRelay;
+use crate::contract::answer::{ANSWER_NAME_CHARS_MAX, ANSWER_NOTE_CHARS_MAX, AnswerKind};
 use crate::contract::bounce::{BounceKind, BounceOutcome};
+use crate::identity::printable;
 use crate::ids::RecordId;
-use crate::mail::{Action, FaxGateway, FaxOutcome, Proof, Report, ReturnPath, Returned};
+use crate::mail::{Action, FaxGateway, FaxOutcome, MailAnswer, Proof, Report, ReturnPath, Returned};
+use crate::store::answers::{AnswerOutcome, NewReply};
 use crate::store::deliveries::NewBounce;
 use crate::store::{Store, StoreError};
 
@@ -32,22 +37,36 @@ pub struct TakenReport {
     pub delivery: Option<RecordId>,
 }
 
+/// What says which delivery a mail is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReturnAddresses<'a> {
+    /// The addresses of mails that come back.
+    pub return_path: Option<&'a ReturnPath>,
+    /// Those of people's answers.
+    pub reply_path: Option<&'a ReturnPath>,
+    /// The gateways of faxes.
+    pub fax: &'a [FaxGateway],
+}
+
 /// Takes a returned mail: reads it, and applies each of its reports.
 ///
 /// # Errors
 /// The store cannot be written; a repetition continues where this ended.
 pub async fn take_returned(
     (store, relay): (&Store, &MessageRelay),
-    (return_path, fax): (Option<&ReturnPath>, &[FaxGateway]),
+    of_ours: ReturnAddresses<'_>,
     mail: &[u8],
     source: &'static str,
     now: Timestamp,
 ) -> Result<Vec<TakenReport>, StoreError> {
     let returned = Returned::read(mail);
-    let mut delivery = matched(&returned, return_path);
+    if let Some(delivery) = answered(&returned, of_ours.reply_path) {
+        return Ok(vec![take_answer((store, relay), &returned, delivery, now).await?]);
+    }
+    let mut delivery = matched(&returned, of_ours.return_path);
     let mut result = None;
     if returned.reports.is_empty()
-        && let Some(found) = fax.iter().find_map(|gateway| gateway.result(&returned.words))
+        && let Some(found) = of_ours.fax.iter().find_map(|gateway| gateway.result(&returned.words))
         && let Some(of_number) = store.fax_delivery(&found.number).await?
     {
         delivery = Some(of_number);
@@ -106,6 +125,56 @@ pub async fn take_bounce(
     let (kind, delivery) = (bounce.kind, bounce.delivery);
     tracing::info!(kind = kind.as_str(), source = bounce.source, ?outcome, "a mail came back");
     Ok(TakenReport { kind, outcome, delivery: delivery.filter(|_| outcome != BounceOutcome::Unmatched) })
+}
+
+/// The delivery that a person answers.
+fn answered(returned: &Returned, reply_path: Option<&ReturnPath>) -> Option<RecordId> {
+    let path = reply_path.filter(|_| !returned.is_automatic && returned.reports.is_empty())?;
+    returned.addresses.iter().find_map(|address| match path.read(address) {
+        Proof::Of(delivery) => Some(RecordId(delivery)),
+        Proof::Forged | Proof::None => None,
+    })
+}
+
+/// Makes an answer to a message of a person's mail.
+async fn take_answer(
+    (store, relay): (&Store, &MessageRelay),
+    returned: &Returned,
+    delivery: RecordId,
+    now: Timestamp,
+) -> Result<TakenReport, StoreError> {
+    let read = MailAnswer::read(&returned.text);
+    let (name, address) = &returned.author;
+    let by_name = name.as_ref().or(address.as_ref()).and_then(|name| cut(name, ANSWER_NAME_CHARS_MAX));
+    let mut note = read.as_ref().map_or_else(|| "（本文なし）".to_owned(), |read| read.text.clone());
+    if returned.files > 0 {
+        note = format!("（添付{}件は受け取っていません）{note}", returned.files);
+    }
+    let reply = NewReply {
+        kind: if read.is_some_and(|read| read.confirms) { AnswerKind::Seen } else { AnswerKind::Note },
+        by_name: by_name.unwrap_or_else(|| "返信".to_owned()),
+        address: address.clone(),
+        note: cut(&note, ANSWER_NOTE_CHARS_MAX),
+    };
+    let outcome = match store.answer_by_reply(delivery, &reply, now).await? {
+        AnswerOutcome::Taken | AnswerOutcome::Early => {
+            relay.wake();
+            BounceOutcome::Applied
+        }
+        AnswerOutcome::Repeated => BounceOutcome::Duplicate,
+        AnswerOutcome::Changed | AnswerOutcome::TooMany | AnswerOutcome::Gone => BounceOutcome::Unmatched,
+    };
+    tracing::info!(%delivery, kind = reply.kind.as_str(), ?outcome, "a person answered a mail");
+    Ok(TakenReport { kind: BounceKind::Answer, outcome, delivery: Some(delivery) })
+}
+
+/// A text on one line, of at most `chars` characters.
+fn cut(text: &str, chars: usize) -> Option<String> {
+    let whole = printable(text, usize::MAX)?;
+    if whole.chars().count() <= chars {
+        return Some(whole.to_string());
+    }
+    Some(whole.chars().take(chars - 1).chain(['…']).collect())
 }
 
 fn matched(returned: &Returned, return_path: Option<&ReturnPath>) -> Option<RecordId> {

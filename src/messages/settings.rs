@@ -11,11 +11,23 @@ use crate::contract::message::{MessageFields, Urgency, message_day};
 use crate::contract::records::ChannelRules;
 use crate::mail::{FaxGateway, ReturnPath};
 
+/// Which calls need a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequiredMessages {
+    /// None.
+    #[default]
+    Off,
+    /// Those whose script says so (`message_required`).
+    Script,
+    /// All that an operator answered.
+    Answered,
+}
+
 /// The settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether a call needs a message, a completed transfer or a reason for none before its after-call work is finished.
-    pub required: bool,
+    /// Which calls need a message, a completed transfer or a reason for none before their after-call work is finished.
+    pub required: RequiredMessages,
     /// The dispositions that are a reason for no message.
     pub no_message_reasons: Vec<SmolStr>,
     /// Why callers call, from which the operator chooses.
@@ -36,12 +48,14 @@ pub struct Settings {
     pub fax: Vec<FaxGateway>,
     /// How a returned mail names its delivery; absent: by its `Message-ID` alone.
     pub return_path: Option<ReturnPath>,
+    /// How the answer of a person to a mail names its delivery; absent: such answers are not read.
+    pub reply_path: Option<ReturnPath>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            required: false,
+            required: RequiredMessages::Off,
             no_message_reasons: Vec::new(),
             reasons: Vec::new(),
             common_surnames: Vec::new(),
@@ -52,6 +66,7 @@ impl Default for Settings {
             channels: ChannelRules::default(),
             fax: Vec::new(),
             return_path: None,
+            reply_path: None,
         }
     }
 }

@@ -26,7 +26,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Login, TlsMode};
+use super::TlsMode;
+use super::login::{Credential, Login, xoauth2};
 use crate::mail::RETURNED_BYTES_MAX;
 use crate::webhook::is_private;
 
@@ -106,14 +107,48 @@ impl ImapConnection {
         if !greeting.text.starts_with("* OK") {
             return Err(ImapError(format!("greeting: {}", greeting.text)));
         }
-        let (user, password) = (quoted(&mailbox.login.user), quoted(mailbox.login.password.expose()));
-        connection.command("sign-in", &format!("LOGIN {user} {password}")).await?;
+        let signed_in = timeout(COMMAND_TIMEOUT, connection.sign_in(&mailbox.login)).await;
+        let signed_in = signed_in.unwrap_or_else(|_| Err(ImapError("no answer in time".into())));
+        signed_in.map_err(|error| ImapError(format!("sign-in: {error}")))?;
         let capabilities = connection.command("capabilities", "CAPABILITY").await?;
         connection.can_move = capabilities
             .iter()
             .any(|part| part.text.split(' ').any(|word| word.eq_ignore_ascii_case("MOVE")));
         connection.command("folder", &format!("SELECT {}", quoted(&mailbox.folder))).await?;
         Ok(connection)
+    }
+
+    async fn sign_in(&mut self, login: &Login) -> Result<(), ImapError> {
+        let source = match &login.credential {
+            Credential::Password(password) => {
+                let (user, password) = (quoted(&login.user), quoted(password.expose()));
+                return self.exchange(&format!("LOGIN {user} {password}")).await.map(drop);
+            }
+            Credential::Token(source) => source,
+        };
+        let token = source.token().await.map_err(ImapError)?;
+        let tag = format!("t{}", self.next_tag);
+        self.next_tag += 1;
+        self.write(&format!("{tag} AUTHENTICATE XOAUTH2")).await?;
+        // The first time the server waits for the token; if it asks again, it says why it refuses that.
+        let mut answers = [xoauth2(&login.user, &token), String::new()].into_iter();
+        for _ in 0..LINES_MAX {
+            let part = self.read_part().await?;
+            if let Some(result) = part.text.strip_prefix(&format!("{tag} ")) {
+                return if result.starts_with("OK") { Ok(()) } else { Err(ImapError(result.to_owned())) };
+            }
+            if part.text.starts_with('+') {
+                let answer =
+                    answers.next().ok_or_else(|| ImapError("the server refuses the token".into()))?;
+                self.write(&answer).await?;
+            }
+        }
+        Err(ImapError("the server writes without end".into()))
+    }
+
+    async fn write(&mut self, line: &str) -> Result<(), ImapError> {
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        Ok(self.stream.flush().await?)
     }
 
     /// The uids of the mails in the folder, the oldest first; at most `mails_max`.
@@ -166,8 +201,7 @@ impl ImapConnection {
     async fn exchange(&mut self, command: &str) -> Result<Vec<Untagged>, ImapError> {
         let tag = format!("t{}", self.next_tag);
         self.next_tag += 1;
-        self.stream.write_all(format!("{tag} {command}\r\n").as_bytes()).await?;
-        self.stream.flush().await?;
+        self.write(&format!("{tag} {command}")).await?;
         let mut parts = Vec::new();
         while parts.len() < LINES_MAX {
             let part = self.read_part().await?;
@@ -290,7 +324,7 @@ mod tests {
             port,
             tls: TlsMode::None,
             trust: Arc::new(crate::https::client(&[]).unwrap()),
-            login: Login { user: "bounce".into(), password: Secret::new("a\"b".to_owned()) },
+            login: Login { user: "bounce".into(), credential: Credential::Password(Secret::new("a\"b")) },
             folder: "INBOX".into(),
             poll_interval: Duration::from_secs(30),
         }

@@ -2,7 +2,7 @@
 //!
 //! | the mail | goes to the folder |
 //! |---|---|
-//! | is about a delivery of this installation | `Done` |
+//! | is about a delivery of this installation, or answers it | `Done` |
 //! | is about none, or is no report | `Odd`, and is listed as not matched |
 //!
 //! Invariant: a mail is moved after the store has it; one that is read twice is known by what it says. Several daemons may read one
@@ -18,7 +18,7 @@ use super::imap::{ImapConnection, ImapError, Mailbox};
 use super::stats::Stats;
 use crate::contract::bounce::BounceOutcome;
 use crate::mail::{FaxGateway, ReturnPath};
-use crate::messages::{MessageRelay, take_returned};
+use crate::messages::{MessageRelay, ReturnAddresses, take_returned};
 use crate::store::Store;
 
 /// Most mails that are read in one round.
@@ -32,6 +32,8 @@ const ODD: &str = "Odd";
 pub(super) struct Reader {
     pub(super) mailbox: Mailbox,
     pub(super) return_path: Option<ReturnPath>,
+    /// The addresses of people's answers.
+    pub(super) reply_path: Option<ReturnPath>,
     /// The gateways of faxes, whose results come here.
     pub(super) fax: Vec<FaxGateway>,
     pub(super) store: Store,
@@ -76,14 +78,12 @@ impl Reader {
         for uid in &uids {
             let Some(mail) = connection.fetch(*uid).await? else { continue };
             let of_store = (&self.store, &self.relay);
-            let taken = take_returned(
-                of_store,
-                (self.return_path.as_ref(), &self.fax),
-                &mail,
-                "imap",
-                Timestamp::now(),
-            )
-            .await;
+            let of_ours = ReturnAddresses {
+                return_path: self.return_path.as_ref(),
+                reply_path: self.reply_path.as_ref(),
+                fax: &self.fax,
+            };
+            let taken = take_returned(of_store, of_ours, &mail, "imap", Timestamp::now()).await;
             let taken = match taken {
                 Ok(taken) => taken,
                 Err(error) => {

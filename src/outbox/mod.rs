@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `worker.rs` | the tasks: claim, render, send, settle; the pause of the server |
 //! | `rendering.rs` | the bytes of mails |
+//! | `login.rs` | who signs in, with a password or a token |
 //! | `smtp.rs` | one connection to the server: its phases, their time-outs, what a failure means |
 //! | `imap.rs`, `mailbox.rs` | the mailbox of mails that came back |
 //! | `limits.rs` | mails per minute, of the server and of recipients' domains |
@@ -22,7 +23,7 @@
 //! | the recipient is refused, or its system returns the mail | the delivery is bounced; the message goes to the next endpoint; if there is none, it is failed |
 //! | a mail is too large for the recipient's system | it is sent again at once without its files and its HTML part, and says so; refused again, it is bounced |
 //! | the server says "not now" | the delivery is tried again, for a day |
-//! | the server refuses everybody: connection, TLS, sign-in, sender | all deliveries wait, and no attempt is counted; one mail tries the server after 5 s, later after up to 5 min |
+//! | the server refuses everybody: connection, TLS, sign-in, sender | all deliveries wait, and no attempt is counted; one mail tries the server after 5 s, later after up to 5 min. Urgent ones and the service's own go over the backup meanwhile, if there is one |
 //! | the connection breaks after the last byte of a mail | the mail is sent again with the same `Message-ID` |
 //! | the daemon | its claims end after three minutes; any daemon of the store goes on |
 //! | the store | the workers wait; a mail that was taken meanwhile is sent again with the same `Message-ID` |
@@ -34,6 +35,7 @@
 
 mod imap;
 mod limits;
+mod login;
 mod mailbox;
 mod rendering;
 mod service_mails;
@@ -51,20 +53,34 @@ use crate::mail::{FaxGateway, MailAddress, ReturnPath};
 use crate::messages::letter::LetterSettings;
 
 pub use imap::{ImapError, Mailbox, probe_mailbox};
-pub use smtp::{Login, PhaseTimeouts, ProbeReport, Server, TlsMode, probe};
+pub use login::{Credential, Login, TokenSource};
+pub use smtp::{PhaseTimeouts, ProbeReport, Server, TlsMode, probe};
 pub use worker::{POLL_INTERVAL, start};
+
+/// A second mail server.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// The server.
+    pub server: Server,
+    /// Most mails a minute.
+    pub per_minute: u32,
+}
 
 /// How mails are sent.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The server.
     pub server: Server,
+    /// The server that urgent mails go over while the other one refuses all mails.
+    pub backup: Option<Backup>,
     /// What all mails have.
     pub letter: LetterSettings,
     /// The address whose plus-addresses get what comes back; the sender gets it if absent.
     pub bounce_address: Option<MailAddress>,
     /// The envelope sender of each mail, made of `bounce_address` and the group's key.
     pub return_path: Option<ReturnPath>,
+    /// The address whose plus-addresses get the answers of people; `letter.reply_path` is made of it.
+    pub reply_address: Option<MailAddress>,
     /// The mailbox of mails that came back, if the daemon reads it.
     pub mailbox: Option<Mailbox>,
     /// The font of reports; `None`: the first that the system has.

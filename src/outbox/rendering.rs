@@ -26,7 +26,8 @@ impl Shared {
         documents: &[(MessageFile, Vec<u8>)],
     ) -> (Vec<u8>, Option<NewLink>) {
         // A digest is not confirmed: its messages are.
-        let links_of = self.settings.links.as_ref().filter(|_| facts.digest.is_none());
+        let is_confirmed = facts.ack_link && facts.digest.is_none();
+        let links_of = self.settings.links.as_ref().filter(|_| is_confirmed);
         let link = links_of.and_then(|links| links.make(delivery.id));
         let address = link.as_ref().map(|(address, _)| address.as_str());
         let of_all = (&self.settings.letter, &self.templates);

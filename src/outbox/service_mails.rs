@@ -14,7 +14,6 @@ use crate::ids::RecordId;
 use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId};
 use crate::report::{ReportFont, pdf_of};
 use crate::store::StoreError;
-use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::service_mails::ClaimedServiceMail;
 
 /// What waits for the report of a mail: its bytes and the name of its file, or why there is none.
@@ -37,7 +36,7 @@ impl Connection {
         }
         let Some(claimed) = claimed? else { return Ok(false) };
         let id = claimed.mail.id;
-        if pause.is_some() && !shared.store.take_mail_probe(MAIL_SERVER, now, lease).await? {
+        if pause.is_some() && !shared.store.take_mail_probe(shared.name, now, lease).await? {
             shared.limits.give_back(1);
             settle(&shared, id, claim, DeliveryInput::Postponed { until: now, error: None }).await;
             return Ok(false);
@@ -98,7 +97,7 @@ impl Connection {
             }
         };
         if pause.is_some() {
-            if let Err(error) = shared.store.pause_mail_server(MAIL_SERVER, None).await {
+            if let Err(error) = shared.store.pause_mail_server(shared.name, None).await {
                 log_store_error(&error);
             }
             tracing::info!("the mail server takes mails again");

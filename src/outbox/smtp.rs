@@ -23,7 +23,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lettre::Address;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter};
@@ -34,9 +33,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::login::{Login, sign_in};
 use crate::delivery::DeliveryInput;
 use crate::mail::{MailAddress, status_in};
-use crate::secret::Secret;
 use crate::webhook::is_private;
 
 /// Most bytes that a server may write without being asked for more: a chain of certificates, but no endless list, which
@@ -53,15 +52,6 @@ pub enum TlsMode {
     Tls,
     /// Not at all: loopback and private addresses only.
     None,
-}
-
-/// Who signs in.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// The user.
-    pub user: SmolStr,
-    /// The password.
-    pub password: Secret,
 }
 
 /// A mail server.
@@ -246,9 +236,9 @@ impl SmtpConnection {
             within(timeouts.command, "TLS", inner.starttls(tls, &hello)).await?;
         }
         if let Some(login) = &server.login {
-            let credentials = Credentials::new(login.user.to_string(), login.password.expose().to_owned());
-            let signing_in = inner.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
-            within(timeouts.command, "sign-in", signing_in).await?;
+            let signed_in = timeout(timeouts.command, sign_in(&mut inner, login)).await;
+            let signed_in = signed_in.unwrap_or_else(|_| Err("no answer in time".into()));
+            signed_in.map_err(|error| refused("sign-in", error))?;
         }
         Ok(Self { inner, timeouts, used: 0, is_in_step: true, hello, offers_reports: None })
     }
@@ -385,7 +375,7 @@ fn words(response: &Response) -> String {
 }
 
 /// The answer of the server, or the error with its causes, on one line.
-fn chain(error: &lettre::transport::smtp::Error) -> String {
+pub(super) fn chain(error: &lettre::transport::smtp::Error) -> String {
     let mut text = match error.status() {
         Some(code) => code.to_string(),
         None => String::new(),

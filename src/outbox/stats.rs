@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::contract::bounce::BounceKind;
 use crate::contract::delivery::DeliveryState;
 use crate::gateway::Metrics;
-use crate::store::mail_servers::{MAIL_SERVER, OutboxLoad};
+use crate::store::mail_servers::OutboxLoad;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
@@ -96,8 +96,8 @@ impl Stats {
         self.came_back.get_or_create(&BounceLabels { kind: kind.as_str() }).inc();
     }
 
-    pub(super) fn loaded(&self, load: OutboxLoad, now: Timestamp, is_paused: bool) {
-        let labels = ServerLabels { server: MAIL_SERVER };
+    pub(super) fn loaded(&self, server: &'static str, load: OutboxLoad, now: Timestamp, is_paused: bool) {
+        let labels = ServerLabels { server };
         let waiting = i64::try_from(load.waiting).unwrap_or(i64::MAX);
         self.waiting.get_or_create(&labels).set(waiting);
         let oldest_s = load.oldest.map_or(0, |at| (now.as_second() - at.as_second()).max(0));

@@ -9,6 +9,7 @@
 //! | is not paused | each claims up to [`CLAIM_SIZE`] deliveries |
 //! | is paused | none claims |
 //! | its pause is over | one task of all daemons claims one delivery and tries |
+//! | has a backup | the task of the backup claims urgent deliveries, and the service's own mails, while the server is paused |
 //!
 //! Invariant: a claimed delivery is settled, given back or left to its lease: never forgotten. A task that is stopped sends its
 //! mail to the end if that takes at most [`STOP_TIMEOUT`].
@@ -38,7 +39,7 @@ use crate::messages::letter::Templates;
 use crate::messages::{MessageRelay, OutboxWaker};
 use crate::numbers::Number;
 use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
-use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER};
 use crate::store::{Store, StoreError};
 
 /// How often the outbox is read when nobody wakes the tasks.
@@ -72,40 +73,63 @@ pub async fn start(
     shutdown: &CancellationToken,
 ) -> Result<(), StoreError> {
     store.set_mail_server(MAIL_SERVER, settings.is_some()).await?;
+    let has_backup = settings.as_ref().is_some_and(|settings| settings.backup.is_some());
+    store.set_mail_server(BACKUP_SERVER, has_backup).await?;
     if is_alone {
         store.end_delivery_claims(Timestamp::now()).await?;
         store.end_service_mail_claims(Timestamp::now()).await?;
     }
     let Some(mut settings) = settings else { return Ok(()) };
-    let started = Instant::now();
-    let limits = Limits::new(settings.per_minute, &settings.domains, started.elapsed());
     let stats = Arc::new(Stats::registered(metrics));
     if let Some(mailbox) = settings.mailbox.take() {
         let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
+        let reply_path = settings.letter.reply_path.clone();
         let fax = settings.fax.values().cloned().collect();
-        let reader = Reader { mailbox, return_path, fax, store: store.clone(), relay: relay.clone(), stats };
+        let reader = Reader {
+            mailbox,
+            return_path,
+            reply_path,
+            fax,
+            store: store.clone(),
+            relay: relay.clone(),
+            stats,
+        };
         tasks.spawn(reader.run(shutdown.clone()));
     }
-    let shared = Arc::new(Shared {
-        stats,
-        templates: Templates::default(),
-        limits,
-        settings,
-        store: store.clone(),
-        relay: relay.clone(),
-        waker: relay.outbox(),
-        started,
+    let backup = settings.backup.take();
+    let of_backup = backup.map(|backup| Settings {
+        server: backup.server,
+        per_minute: backup.per_minute,
+        connections: 1,
+        ..settings.clone()
     });
-    tasks.spawn(keep(Arc::clone(&shared), shutdown.clone()));
-    for _ in 0..shared.settings.connections {
-        let task = Connection { shared: Arc::clone(&shared), open: None };
-        tasks.spawn(task.run(shutdown.clone()));
+    let servers = [(MAIL_SERVER, Some(settings)), (BACKUP_SERVER, of_backup)];
+    for (name, settings) in servers.into_iter().filter_map(|(name, settings)| Some((name, settings?))) {
+        let started = Instant::now();
+        let shared = Arc::new(Shared {
+            name,
+            stats: Arc::clone(&stats),
+            templates: Templates::default(),
+            limits: Limits::new(settings.per_minute, &settings.domains, started.elapsed()),
+            settings,
+            store: store.clone(),
+            relay: relay.clone(),
+            waker: relay.outbox(),
+            started,
+        });
+        tasks.spawn(keep(Arc::clone(&shared), shutdown.clone()));
+        for _ in 0..shared.settings.connections {
+            let task = Connection { shared: Arc::clone(&shared), open: None };
+            tasks.spawn(task.run(shutdown.clone()));
+        }
     }
     Ok(())
 }
 
-/// What all tasks use.
+/// What all tasks of a server use.
 pub(super) struct Shared {
+    /// The server's name in the store.
+    pub(super) name: &'static str,
     pub(super) settings: Settings,
     pub(super) store: Store,
     relay: MessageRelay,
@@ -202,7 +226,7 @@ fn is_too_large(sent: &Result<String, Failure>) -> bool {
     BounceClass::of(status.as_deref(), error) == BounceClass::Content
 }
 
-/// Enters the server in the store, ends claims of daemons that are gone, gives up late deliveries, and reads the metrics.
+/// Enters a server in the store; where it is not a backup, ends claims of daemons that are gone, gives up late deliveries, and reads the metrics.
 async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut last_kept: Option<Instant> = None;
     loop {
@@ -212,7 +236,10 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
                 log_store_error(&error);
             }
         }
-        match shared.store.sweep_deliveries(Timestamp::now()).await {
+        let is_backup = shared.name == BACKUP_SERVER;
+        let swept =
+            if is_backup { Ok((0, 0)) } else { shared.store.sweep_deliveries(Timestamp::now()).await };
+        match swept {
             Ok((0, 0)) => {}
             Ok((expired, given_up)) => {
                 tracing::warn!(
@@ -234,10 +261,10 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 async fn keep_store(shared: &Shared) -> Result<(), StoreError> {
-    shared.store.set_mail_server(MAIL_SERVER, true).await?;
-    let load = shared.store.outbox_load(MAIL_SERVER).await?;
-    let pause = shared.store.mail_server_pause(MAIL_SERVER).await?;
-    shared.stats.loaded(load, Timestamp::now(), pause.is_some());
+    shared.store.set_mail_server(shared.name, true).await?;
+    let load = shared.store.outbox_load(shared.name).await?;
+    let pause = shared.store.mail_server_pause(shared.name).await?;
+    shared.stats.loaded(shared.name, load, Timestamp::now(), pause.is_some());
     Ok(())
 }
 
@@ -286,7 +313,11 @@ impl Connection {
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Option<Duration>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let now = Timestamp::now();
-        let pause = shared.store.mail_server_pause(MAIL_SERVER).await?;
+        let is_backup = shared.name == BACKUP_SERVER;
+        if is_backup && shared.store.mail_server_pause(MAIL_SERVER).await?.is_none() {
+            return Ok(Some(POLL_INTERVAL));
+        }
+        let pause = shared.store.mail_server_pause(shared.name).await?;
         let size = match &pause {
             Some(pause) if pause.holds(now) => return Ok(Some(POLL_INTERVAL.min(until(pause, now)))),
             Some(_) => 1,
@@ -298,7 +329,11 @@ impl Connection {
         };
         let claim = RecordId(Uuid::now_v7());
         let lease = now.checked_add(LEASE_TTL).unwrap_or(now);
-        let claimed = shared.store.claim_message_deliveries(MAIL_SERVER, claim, (now, lease), size).await;
+        let claimed = if is_backup {
+            shared.store.claim_urgent_deliveries(MAIL_SERVER, claim, (now, lease), size).await
+        } else {
+            shared.store.claim_message_deliveries(MAIL_SERVER, claim, (now, lease), size).await
+        };
         let taken = claimed.as_ref().map_or(0, |claimed| u32::try_from(claimed.len()).unwrap_or(size));
         shared.limits.give_back(size - taken);
         let claimed = claimed?;
@@ -306,7 +341,7 @@ impl Connection {
             let is_sent = self.send_service_mail(pause.as_ref(), shutdown).await?;
             return Ok((!is_sent).then_some(POLL_INTERVAL));
         }
-        if pause.is_some() && !shared.store.take_mail_probe(MAIL_SERVER, now, lease).await? {
+        if pause.is_some() && !shared.store.take_mail_probe(shared.name, now, lease).await? {
             shared.give_back(claim, &claimed, now).await;
             return Ok(Some(POLL_INTERVAL));
         }
@@ -379,7 +414,7 @@ impl Connection {
                 }
             }
             if pause.is_some() {
-                if let Err(error) = shared.store.pause_mail_server(MAIL_SERVER, None).await {
+                if let Err(error) = shared.store.pause_mail_server(shared.name, None).await {
                     log_store_error(&error);
                 }
                 tracing::info!("the mail server takes mails again");
@@ -476,7 +511,7 @@ impl Connection {
         let pause = ServerPause::after(before, now, refusal.to_string());
         let host = &shared.settings.server.host;
         tracing::error!(%host, error = %refusal, until = %pause.until, "the mail server refuses all mails; they wait");
-        if let Err(error) = shared.store.pause_mail_server(MAIL_SERVER, Some(&pause)).await {
+        if let Err(error) = shared.store.pause_mail_server(shared.name, Some(&pause)).await {
             log_store_error(&error);
         }
         shared.stats.refused.inc();
@@ -484,6 +519,10 @@ impl Connection {
         for delivery in claimed {
             let error = Some(refusal.to_string());
             shared.settle(delivery.id, claim, DeliveryInput::Postponed { until: now, error }).await;
+        }
+        if before.is_none() && shared.name == MAIL_SERVER {
+            // The backup looks now.
+            shared.waker.wake();
         }
     }
 }

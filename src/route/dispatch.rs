@@ -37,14 +37,9 @@ use super::document::{Document, Minutes, Need, Route, Step, Until, built_in_rout
 use super::resolve::{Moment, Note, Resolved, Target, TargetKind, resolve, resolve_again, resolve_built_in};
 use super::world::World;
 use crate::contract::delivery::DispatchState;
-use crate::contract::message::Urgency;
 
 /// Most recipients of a dispatch, copies included: steps × recipients × rounds is more, and nobody is called that often.
 pub(super) const ASKED_MAX: usize = 400;
-/// How long a step without `wait_min` waits for a confirmation.
-const WAIT: Minutes = Minutes::new(120);
-/// The same for an urgent message.
-const WAIT_URGENT: Minutes = Minutes::new(10);
 
 /// How far one recipient is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -359,7 +354,7 @@ impl Dispatch {
             (Progress::Failed, DispatchState::Settled) if !self.is_met(step) => {
                 self.state = DispatchState::Running;
                 if step == self.step && self.ask_again(index, world, now, outputs) {
-                    self.ends_at = later(now, self.wait_of(&self.route.steps[step], None));
+                    self.ends_at = later(now, self.wait_of(&self.route.steps[step], None, world));
                 } else {
                     self.begin(self.step + 1, Some(EscalationReason::Failed), world, now, outputs);
                 }
@@ -482,10 +477,10 @@ impl Dispatch {
             if let Some(each) = rules.one_by_one {
                 let list = targets.clone();
                 self.waiting = list.iter().cycle().take(list.len() * rules.repeat.get()).cloned().collect();
-                self.ends_at = later(now, self.wait_of(&rules, Some((each, self.waiting.len()))));
+                self.ends_at = later(now, self.wait_of(&rules, Some((each, self.waiting.len())), world));
                 self.ask_next(now, outputs);
             } else {
-                self.ends_at = later(now, self.wait_of(&rules, None));
+                self.ends_at = later(now, self.wait_of(&rules, None, world));
                 targets.drain(..).for_each(|target| self.ask(target, false, outputs));
             }
             copies.into_iter().for_each(|copy| self.ask(copy, true, outputs));
@@ -514,16 +509,15 @@ impl Dispatch {
     }
 
     /// How long a step waits; `list`: one by one, each this long, so many times. A step that waits for the next system alone ends
-    /// with its deliveries.
-    fn wait_of(&self, step: &Step, list: Option<(Minutes, usize)>) -> Option<Duration> {
-        let usual = if self.facts.urgency == Urgency::Urgent { WAIT_URGENT } else { WAIT };
+    /// with its deliveries; one that waits for a confirmation and does not say how long waits as long as the account says.
+    fn wait_of(&self, step: &Step, list: Option<(Minutes, usize)>, world: &World) -> Option<Duration> {
         match (step.wait_min, list, step.until) {
             (Some(wait), ..) => Some(wait.duration()),
             (None, Some((each, times)), _) => {
                 Some(each.duration() * u32::try_from(times).unwrap_or(u32::MAX))
             }
             (None, None, Until::Sent | Until::Delivered) => None,
-            (None, None, Until::Acknowledged) => Some(usual.duration()),
+            (None, None, Until::Acknowledged) => Some(world.unanswered_min.of(self.facts.urgency)),
         }
     }
 

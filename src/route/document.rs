@@ -240,11 +240,6 @@ impl Minutes {
     pub fn get(self) -> u16 {
         self.0
     }
-
-    pub(super) const fn new(minutes: u16) -> Self {
-        assert!(minutes >= 1 && minutes <= MINUTES_MAX);
-        Self(minutes)
-    }
 }
 
 impl TryFrom<i64> for Minutes {

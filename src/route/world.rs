@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
-use crate::contract::records::{EndpointKind, OnCallShift, OutsideHours};
+use crate::contract::records::{EndpointKind, OnCallShift, OutsideHours, UnansweredMinutes};
 use crate::ids::RecordId;
 
 /// Longest chain of deputies.
@@ -147,6 +147,8 @@ pub struct World {
     pub own: Vec<Mailbox>,
     /// Whether mails can be sent.
     pub has_mail_server: bool,
+    /// How long a step waits for a confirmation that does not say so itself.
+    pub unanswered_min: UnansweredMinutes,
 }
 
 impl Person {
@@ -169,6 +171,7 @@ impl World {
             people: Vec::new(),
             own: Vec::new(),
             has_mail_server: true,
+            unanswered_min: UnansweredMinutes::default(),
         }
     }
 

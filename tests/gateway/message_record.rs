@@ -14,7 +14,7 @@ use toritsugi::contract::card::CallerView;
 use toritsugi::contract::history::{FinishedCall, Segment};
 use toritsugi::contract::operator::StateView;
 use toritsugi::identity::Presentation;
-use toritsugi::messages::Settings;
+use toritsugi::messages::{RequiredMessages, Settings};
 use toritsugi::numbers::NumberPlan;
 use toritsugi::store::AuditFilter;
 
@@ -24,7 +24,7 @@ use crate::support::ids::call;
 
 fn settings() -> Settings {
     Settings {
-        required: true,
+        required: RequiredMessages::Answered,
         no_message_reasons: vec!["sales".into()],
         reasons: vec!["inquiry:お問い合わせ".parse().unwrap()],
         common_surnames: vec!["サトウ".into()],
@@ -600,6 +600,36 @@ async fn a_call_is_not_finished_without_a_message_a_transfer_or_a_reason_for_non
     record.segments = parts.to_vec();
     service.rig.app.store.record_call(&record).await.unwrap();
     assert_eq!(finish(3, "transferred").await, finished);
+}
+
+#[tokio::test]
+async fn a_script_says_which_calls_need_a_message() {
+    let messages = Settings { required: RequiredMessages::Script, ..settings() };
+    let mut service = Service::with(Options { messages, ..Options::default() }).await;
+    let user = service.rig.user("1001");
+    let view = StateView::unknown(user, "1001".into(), None);
+    tokio::spawn(accepts(service.rig.commands.take().unwrap(), view));
+    service.talks(1, "1001", shown("09012345678"));
+    let path = format!("/v1/operators/{user}/wrap-up/finish");
+    let finish = async |service: &Service, n| {
+        let body = json!({"call": call(n), "disposition": "message"});
+        service.rig.send("1001", Method::POST, &path, &body).await.0
+    };
+    assert_eq!(finish(&service, 1).await, StatusCode::OK, "the account has no script");
+    let scripts = format!("/v1/accounts/{}/scripts/usual", service.account);
+    for (version, required, status) in [(0, true, StatusCode::CONFLICT), (1, false, StatusCode::OK)] {
+        let body = format!(
+            "format = 1\nname = \"一\"\nmessage_required = {required}\n[opening]\nopen = \"x\"\nclosed = \"x\"\n"
+        );
+        let script = json!({"body": body, "version": version, "publish": true});
+        let (saved, made) = service.rig.send("admin", Method::PUT, &scripts, &script).await;
+        assert_eq!(saved, StatusCode::OK, "{made}");
+        service.rig.app.directory.refresh().await.unwrap();
+        assert_eq!(finish(&service, 1).await, status);
+    }
+    assert_eq!(finish(&service, 9).await, StatusCode::OK, "nothing is known of that call");
+    let (_, options) = service.rig.send("1001", Method::GET, "/v1/messages/options", &Value::Null).await;
+    assert_eq!(options["required"], false, "{options}");
 }
 
 #[tokio::test]

@@ -2,17 +2,29 @@
 
 mod routes;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use bytes::BytesMut;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::chat::{SECRET, StandIn};
 use super::house::{House, plain, signed_in};
+use crate::calls::Template;
 use crate::mail_lab::MailLab;
-use crate::support::wait::{eventually, eventually_within};
+use crate::support::fake_pbx::{FakePbx, SECRET as SECRET_OF_PBX};
+use crate::support::wait::{TEST_TIMEOUT, eventually, eventually_within};
 
 /// Mails that are queued at once; `make mail-figures` sets 10000.
 const QUEUED: &str = "TORITSUGI_MAIL_QUEUED";
+/// Calls that pop meanwhile.
+const CALLS_PER_SECOND: u32 = 50;
+/// How long a phone takes to ring.
+const RING_DELAY: Duration = Duration::from_millis(10);
+/// The numbers of the calls that are played before the mails are sent are below this one.
+const CALLS_BEFORE: u64 = 100_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_saved_to_taken() {
@@ -77,12 +89,20 @@ fn printed_times(what: &str, deliveries: &[serde_json::Value]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_outbox_is_drained() {
+async fn a_full_outbox_is_drained_while_calls_pop() {
     let queued: usize = std::env::var(QUEUED).map_or(200, |text| text.parse().expect("a number of mails"));
     let lab = MailLab::start().await;
+    let mut pbx = FakePbx::start().await;
     let mut settings = plain(&lab.port("PLAIN_PORT"));
     settings.extend([("CONNECTIONS", "4".into()), ("PER_MINUTE", "100000".into())]);
-    let mut house = House::start(&settings).await;
+    let of_pbx = [
+        ("PBX__PORT", pbx.port().to_string()),
+        ("PBX__EVENT_SECRET", SECRET_OF_PBX.to_owned()),
+        ("PBX__ACTION_SECRET", SECRET_OF_PBX.to_owned()),
+        ("PBX__TRUNKS", "trunk".to_owned()),
+    ];
+    let others: Vec<_> = of_pbx.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut house = House::start_with(&settings, &others).await;
     let contact = house.contact("計測", "drained@sakura.example.jp").await;
     // Nothing is sent while the outbox is filled.
     lab.stop();
@@ -96,24 +116,112 @@ async fn a_full_outbox_is_drained() {
         }
     }));
     saving.await;
+    pbx.wait_for_logins(1).await;
     house.kill().await;
     house.revive().await;
+    pbx.wait_for_logins(2).await;
+    eventually("the daemon follows the PBX", async || {
+        let ready = house.try_ask("admin", Method::GET, "/readyz", &Value::Null).await;
+        let (status, body) = ready.map_err(|error| error.to_string())?;
+        if status == StatusCode::OK { Ok(()) } else { Err(body.to_string()) }
+    })
+    .await;
+    let mut pops = pops_of(&house).await;
+    let quiet = {
+        let is_over = AtomicBool::new(false);
+        let playing = play(&pbx, &mut pops, &is_over, 0);
+        let waiting = async {
+            // A short run shows that it works.
+            tokio::time::sleep(Duration::from_secs(if queued > 1_000 { 10 } else { 1 })).await;
+            is_over.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(playing, waiting).0
+    };
     let before = memory_kib(house.pid());
     lab.revive();
+    // The daemon has found the server away, and would wait before it tries again.
+    house.ask("2001", Method::POST, "/v1/mail/servers/main/resume", Value::Null).await;
     let begun = Instant::now();
-    let mut most = before;
+    let (mut most, is_over) = (before, AtomicBool::new(false));
     let drained = async || {
         most = most.max(memory_kib(house.pid()));
         let waiting = house.get("/v1/messages?state=open&limit=1").await;
         if waiting["items"] == json!([]) { Ok(()) } else { Err(waiting.to_string()) }
     };
-    eventually_within(Duration::from_secs(1_200), "the outbox is empty", drained).await;
-    let took = begun.elapsed();
+    let draining = async {
+        eventually_within(Duration::from_secs(1_200), "the outbox is empty", drained).await;
+        is_over.store(true, Ordering::Relaxed);
+        begun.elapsed()
+    };
+    let (took, meanwhile) = tokio::join!(draining, play(&pbx, &mut pops, &is_over, CALLS_BEFORE));
     println!(
         "{queued} mails of {} bytes of text over 4 connections: {:.0}/s, {} KiB more memory",
         text.len(),
         f64::from(u32::try_from(queued).unwrap()) / took.as_secs_f64(),
         most - before
+    );
+    printed_pops("no mails are sent", quiet);
+    printed_pops("the mails are sent", meanwhile);
+}
+
+/// When an operator's desktop gets each pop.
+async fn pops_of(house: &House) -> mpsc::UnboundedReceiver<Instant> {
+    let mut events = house.events("1001").await;
+    events.next().await.expect("a first frame");
+    let (seen, pops) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            let at = Instant::now();
+            if event["kind"] == "call.presented" && seen.send(at).is_err() {
+                return;
+            }
+        }
+    });
+    pops
+}
+
+/// Plays calls at [`CALLS_PER_SECOND`] until `is_over`, numbered from `first` on; how long each ringing took to be a pop.
+async fn play(
+    pbx: &FakePbx,
+    pops: &mut mpsc::UnboundedReceiver<Instant>,
+    is_over: &AtomicBool,
+    first: u64,
+) -> Vec<Duration> {
+    let parts = Template::recorded("answered-first-operator").around_ringing();
+    let stamped = |part: &Template, n| {
+        let mut bytes = BytesMut::new();
+        part.stamp(n, &mut bytes);
+        bytes.to_vec()
+    };
+    let mut every = tokio::time::interval(Duration::from_secs(1) / CALLS_PER_SECOND);
+    let mut times = Vec::new();
+    for n in first.. {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        every.tick().await;
+        let [before, ringing, after] = [&parts[0], &parts[1], &parts[2]].map(|part| stamped(part, n));
+        pbx.emit_bytes(before);
+        tokio::time::sleep(RING_DELAY).await;
+        let started = Instant::now();
+        pbx.emit_bytes(ringing);
+        let pop = tokio::time::timeout(TEST_TIMEOUT, pops.recv()).await;
+        times.push(pop.expect("the call pops").expect("the desktop follows") - started);
+        pbx.emit_bytes(after);
+    }
+    times
+}
+
+#[expect(clippy::print_stdout, reason = "figures")]
+fn printed_pops(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1].as_secs_f64() * 1_000.0;
+    println!(
+        "pops at {CALLS_PER_SECOND} calls/s while {what}, {} pops: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+        times.len(),
+        at(50),
+        at(99),
+        at(100)
     );
 }
 

@@ -14,6 +14,8 @@
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
 //! | `reports.rs` | monthly reports on their day of the month |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
+//! | `replies.rs` | people who answer a mail |
+//! | `servers.rs` | the backup server; access tokens instead of passwords |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
 //! | `kills.rs` | the daemon is killed at any moment |
 //! | `figures.rs` | how fast it is |
@@ -22,6 +24,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../../benches/calls/mod.rs"]
+mod calls;
 #[path = "../mail_lab/mod.rs"]
 mod mail_lab;
 #[path = "../support/mod.rs"]
@@ -40,6 +44,8 @@ mod figures;
 mod house;
 mod kills;
 mod refused;
+mod replies;
 mod reports;
 mod returned;
+mod servers;
 mod unsafe_server;

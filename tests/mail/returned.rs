@@ -10,10 +10,10 @@ use crate::mail_lab::{Answer, LOGIN, MailLab};
 use crate::support::wait::eventually;
 
 const BOUNCE_ADDRESS: &str = "bounce@toritsugi.example.jp";
-const LATER: &str = "later@sakura.example.jp";
-const SECOND: &str = "second@sakura.example.jp";
+pub(crate) const LATER: &str = "later@sakura.example.jp";
+pub(crate) const SECOND: &str = "second@sakura.example.jp";
 
-fn settings(lab: &MailLab, reads_mailbox: bool) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(lab: &MailLab, reads_mailbox: bool) -> Vec<(&'static str, String)> {
     let mut settings = signed_in(lab, "STARTTLS_PORT", "starttls");
     settings.push(("BOUNCE_ADDRESS", BOUNCE_ADDRESS.into()));
     if reads_mailbox {
@@ -28,7 +28,7 @@ fn settings(lab: &MailLab, reads_mailbox: bool) -> Vec<(&'static str, String)> {
     settings
 }
 
-async fn endpoint(house: &House, contact: &str, address: &str) -> Value {
+pub(crate) async fn endpoint(house: &House, contact: &str, address: &str) -> Value {
     let fields = json!({"account": house.account, "contact": contact, "address": address, "label": "予備"});
     house.ask("admin", Method::POST, "/v1/endpoints", fields).await
 }

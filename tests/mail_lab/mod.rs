@@ -49,9 +49,9 @@ pub(crate) enum Answer {
     TakeAfter(Duration),
 }
 
-/// The policy service that Postfix asks.
+/// The policy service that Postfix asks, and what Dovecot asks about access tokens.
 #[derive(Clone, Default)]
-struct Policy(Arc<Mutex<Answers>>);
+struct Policy(Arc<Mutex<Answers>>, Arc<Mutex<HashMap<String, String>>>);
 
 /// By phase and recipient.
 type Answers = HashMap<(&'static str, String), VecDeque<Answer>>;
@@ -97,6 +97,33 @@ impl MailLab {
     /// What Postfix answers, in this order, after the last byte of a mail to this recipient; then it takes it.
     pub(crate) fn at_last_byte(&self, address: &str, answers: &[Answer]) {
         self.policy.set("END-OF-MESSAGE", address, answers);
+    }
+
+    /// From now on this access token is one of `user` (XOAUTH2).
+    pub(crate) fn allow_token(&self, token: &str, user: &str) {
+        self.policy.1.lock().unwrap().insert(token.to_owned(), user.to_owned());
+    }
+
+    /// Sends a mail as another system does: over the port without a sign-in.
+    pub(crate) async fn post(&self, to: &str, mail: &str) {
+        let address = format!("127.0.0.1:{}", self.port("PLAIN_PORT"));
+        let (reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+        let mut answers = tokio::io::BufReader::new(reader).lines();
+        let mail = mail.replace("\r\n", "\n").replace('\n', "\r\n");
+        for line in [
+            "HELO test.example.jp",
+            "MAIL FROM:<sasaki@sakura.example.jp>",
+            &format!("RCPT TO:<{to}>"),
+            "DATA",
+            &format!("{mail}\r\n."),
+            "QUIT",
+        ] {
+            let answer = answers.next_line().await.unwrap().unwrap();
+            assert!(answer.starts_with(['2', '3']), "{line}: {answer}");
+            writer.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        }
+        let answer = answers.next_line().await.unwrap().unwrap();
+        assert!(answer.starts_with("221"), "{answer}");
     }
 
     /// The mails in a mailbox, in the order of their arrival.
@@ -171,6 +198,9 @@ impl Policy {
         let mut lines = tokio::io::BufReader::new(reader).lines();
         let mut request = HashMap::new();
         while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(token) = line.strip_prefix("GET /token?access_token=") {
+                return self.answer_about(token, &mut writer).await;
+            }
             if let Some((key, value)) = line.split_once('=') {
                 request.insert(key.to_owned(), value.to_owned());
                 continue;
@@ -181,6 +211,22 @@ impl Policy {
                 return;
             }
         }
+    }
+
+    /// Says over HTTP whose an access token is.
+    async fn answer_about(&self, request: &str, writer: &mut tokio::net::tcp::OwnedWriteHalf) {
+        let token = request.split(['&', ' ']).next().unwrap_or_default();
+        let user = self.1.lock().unwrap().get(token).cloned();
+        let body = match user {
+            Some(user) => format!(r#"{{"username":"{user}","active":true}}"#),
+            None => r#"{"active":false}"#.to_owned(),
+        };
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        // Dovecot may have gone.
+        let _ = writer.write_all(answer.as_bytes()).await;
     }
 
     async fn action(&self, request: &HashMap<String, String>) -> &'static str {

@@ -3,7 +3,7 @@
 # both until its standard input ends, as it also does when the process that writes to it dies.
 #
 # RUN_DIR/tls/cert.pem and key.pem exist: the servers' certificate. Dovecot checks passwords (user "report", password
-# "hunter2"). Postfix takes mails at four ports, all with the same rules for recipients:
+# "hunter2"), and asks the test, over HTTP at 127.0.0.1:POLICY_PORT, whose an access token is (XOAUTH2). Postfix takes mails at four ports, all with the same rules for recipients:
 #   STARTTLS_PORT   STARTTLS and a sign-in are required
 #   TLS_PORT        the same, with TLS from the first byte
 #   PLAIN_PORT      neither; for this machine
@@ -11,7 +11,7 @@
 # Whether it takes a recipient, and a mail, is asked at the policy service at 127.0.0.1:POLICY_PORT, which the test runs.
 # What it takes for NAME@sakura.example.jp (MAILBOXES below) is in RUN_DIR/mail/NAME/new, and for @docomo.ne.jp in
 # RUN_DIR/mail/docomo/new. What it takes for later@sakura.example.jp it returns: nobody is there (5.1.1). What comes back, to
-# bounce+…@toritsugi.example.jp, is in the mailbox of the user "bounce" (same password), which Dovecot serves by IMAP with TLS at
+# bounce+…@ and reply+…@toritsugi.example.jp, is in the mailbox of the user "bounce" (same password), which Dovecot serves by IMAP with TLS at
 # IMAPS_PORT and without at IMAP_PORT.
 #
 # Commands on standard input, one a line; each answers "ready" or "stopped":
@@ -49,8 +49,13 @@ ssl_cert = <$RUN_DIR/tls/cert.pem
 ssl_key = <$RUN_DIR/tls/key.pem
 listen = 127.0.0.1
 mail_location = maildir:$RUN_DIR/mail/%n
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2
 disable_plaintext_auth = no
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2
+  args = $RUN_DIR/dovecot/oauth2
+}
 passdb {
   driver = passwd-file
   args = scheme=PLAIN $RUN_DIR/dovecot/users
@@ -75,6 +80,13 @@ service auth {
     mode = 0666
   }
 }
+END
+  cat > "$RUN_DIR/dovecot/oauth2" << END
+introspection_mode = get
+introspection_url = http://127.0.0.1:$POLICY_PORT/token?access_token=
+username_attribute = username
+active_attribute = active
+active_value = true
 END
   printf '%s:{PLAIN}hunter2\n' report bounce > "$RUN_DIR/dovecot/users"
 }
@@ -122,7 +134,7 @@ strict_rfc821_envelopes = yes
 END
   # The delivery agent allows no substitution in a pattern.
   echo '/^.*@docomo\.ne\.jp$/ docomo/' > "$etc/mailboxes"
-  echo "bounce@toritsugi.example.jp bounce/" > "$etc/bounces"
+  printf '%s@toritsugi.example.jp bounce/\n' bounce reply > "$etc/bounces"
   # A program that says that there is no such user (EX_NOUSER).
   echo "later@sakura.example.jp later:" > "$etc/transport"
   for name in "${MAILBOXES[@]}"; do echo "$name@sakura.example.jp $name/"; done > "$etc/names"

@@ -66,6 +66,8 @@ export const ACCOUNT: readonly Field[] = [
   { name: 'forwarding', kind: 'lines', label: 'field.forwarding', help: 'help.numbers' },
   { name: 'hours', kind: 'hours', label: 'field.hours' },
   { name: 'wrap_up_s', kind: 'number', label: 'field.wrap_up_s', help: 'help.wrap_up_s', max: 4 },
+  { name: 'unanswered_min', kind: 'number', label: 'field.unanswered_min', help: 'help.unanswered_min', max: 4 },
+  { name: 'unanswered_urgent_min', kind: 'number', label: 'field.unanswered_urgent_min', help: 'help.unanswered_min', max: 4 },
   {
     name: 'caller_id_policy',
     kind: 'select',

@@ -31,10 +31,33 @@ pub(super) async fn check(config: &Config) -> Finding {
     }
 }
 
+/// The server that urgent mails go over while the first one refuses all; `None` without one.
+pub(super) async fn backup(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "mail backup";
+    let mut settings = config.mail_settings().ok()??;
+    let backup = settings.backup.take()?;
+    settings.server = backup.server;
+    let (host, port, from) = (&settings.server.host, settings.server.port, settings.envelope_sender());
+    Some(match probe(&settings.server, from).await {
+        Ok(report) => {
+            Finding::ok(WHAT, format!("{host} port {port} takes mails from {from}, {}", how(&report)))
+        }
+        Err(error) => {
+            let detail = format!("{host} port {port}: {error}; correct [mail.backup], or remove its host");
+            Finding::failed(WHAT, detail)
+        }
+    })
+}
+
 /// The mailbox of mails that come back; `None` without a mail server.
 pub(super) async fn returned(config: &Config) -> Option<Finding> {
     const WHAT: &str = "returned mails";
     let settings = config.mail_settings().ok()??;
+    if let (Some(address), None) = (&settings.reply_address, &settings.mailbox) {
+        let detail =
+            format!("answers to {address} must be passed to `toritsugi mail bounce`, or set mail.imap.host");
+        return Some(Finding::note(WHAT, detail));
+    }
     let Some(address) = &settings.bounce_address else {
         let detail = "mails that come back name no delivery: set mail.bounce_address";
         return Some(Finding::note(WHAT, detail.into()));
@@ -87,7 +110,7 @@ fn advice(error: &str, settings: &Settings) -> &'static str {
     } else if error.contains("certificate") || is("TLS") {
         "correct mail.server_name, or name the server's authority in mail.ca_file"
     } else if is("sign-in") {
-        "correct mail.user and mail.password_file"
+        "correct mail.user and mail.password_file, or what gives the token"
     } else if is("it does not take") {
         "correct mail.from, or let the provider allow this sender"
     } else if settings.server.tls == TlsMode::Tls {

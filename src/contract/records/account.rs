@@ -1,5 +1,7 @@
 //! Accounts: the companies that calls are answered for.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, option
 use super::search::account_search_text;
 use super::{RecordError, yes};
 use crate::contract::hours::{Hours, HoursError};
-use crate::contract::message::Privacy;
+use crate::contract::message::{Privacy, Urgency};
 use crate::contract::supervision::Notify;
 use crate::contract::url_template::UrlTemplate;
 use crate::ids::RecordId;
@@ -18,6 +20,8 @@ use crate::numbers::NumberPlan;
 pub const NUMBERS_PER_ACCOUNT_MAX: usize = 200;
 /// Longest wrap-up, in seconds.
 pub const WRAP_UP_S_MAX: u32 = 3_600;
+/// Most minutes that a message may stay unconfirmed.
+const UNANSWERED_MIN_MAX: u16 = 1_440;
 /// Maximum number of prefixes that an account opens to transfers.
 pub const EXTRA_NUMBERS_MAX: usize = 50;
 /// Length of such a prefix, in digits: a shorter one would open whole numbering plans.
@@ -177,6 +181,46 @@ pub struct AccountFields {
     /// The form of a message opens when an operator answers a call of this account.
     #[serde(default)]
     pub open_on_answer: bool,
+    /// How many minutes a step of a route waits for a confirmation that does not say so itself (`wait_min`). 1 to 1440.
+    #[serde(default = "unanswered_min")]
+    #[schema(default = 120)]
+    pub unanswered_min: u16,
+    /// The same for an urgent message.
+    #[serde(default = "unanswered_urgent_min")]
+    #[schema(default = 10)]
+    pub unanswered_urgent_min: u16,
+}
+
+fn unanswered_min() -> u16 {
+    UnansweredMinutes::default().normal
+}
+
+fn unanswered_urgent_min() -> u16 {
+    UnansweredMinutes::default().urgent
+}
+
+/// How many minutes messages of an account may stay unconfirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnansweredMinutes {
+    /// Those that are not urgent.
+    pub normal: u16,
+    /// Urgent ones.
+    pub urgent: u16,
+}
+
+impl Default for UnansweredMinutes {
+    fn default() -> Self {
+        Self { normal: 120, urgent: 10 }
+    }
+}
+
+impl UnansweredMinutes {
+    /// How long a message of this urgency may.
+    #[must_use]
+    pub fn of(self, urgency: Urgency) -> Duration {
+        let minutes = if urgency == Urgency::Urgent { self.urgent } else { self.normal };
+        Duration::from_secs(u64::from(minutes) * 60)
+    }
 }
 
 /// An account: a company that calls are answered for.
@@ -231,6 +275,8 @@ impl Default for AccountFields {
             language: Language::Ja,
             privacy: Privacy::Full,
             open_on_answer: false,
+            unanswered_min: unanswered_min(),
+            unanswered_urgent_min: unanswered_urgent_min(),
         }
     }
 }
@@ -248,6 +294,13 @@ impl AccountFields {
         self.notes = multi_line("notes", &self.notes)?;
         if self.wrap_up_s.is_some_and(|seconds| seconds > WRAP_UP_S_MAX) {
             return Err(invalid("wrap_up_s", format!("at most {WRAP_UP_S_MAX} seconds")));
+        }
+        for (field, minutes) in
+            [("unanswered_min", self.unanswered_min), ("unanswered_urgent_min", self.unanswered_urgent_min)]
+        {
+            if !(1..=UNANSWERED_MIN_MAX).contains(&minutes) {
+                return Err(invalid(field, format!("from 1 to {UNANSWERED_MIN_MAX} minutes")));
+            }
         }
         self.accept_sound = optional("accept_sound", self.accept_sound)?;
         if self.accept_sound.as_deref().is_some_and(|sound| !is_sound(sound)) {

@@ -157,6 +157,13 @@ pub struct MessageEndpointFields {
     /// Whether its mails have an HTML part beside the text.
     #[serde(default = "yes")]
     pub html: bool,
+    /// Whether what it receives has the link under which a message is confirmed: providers of mobile telephones refuse mails with
+    /// links.
+    #[serde(default = "yes")]
+    pub ack_link: bool,
+    /// Whether its mails have the message's files, the document of a fax, and a call-back for the calendar.
+    #[serde(default = "yes")]
+    pub attachments: bool,
     /// The language of what it receives; absent: its account's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
@@ -180,6 +187,13 @@ pub struct MessageEndpoint {
     /// Why nothing is sent there, if its address is suspended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Suspension>,
+    /// When somebody last confirmed a test or a message that went to this address; absent: nobody yet.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    pub verified_at: Option<Timestamp>,
     /// When the record was created.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
@@ -219,6 +233,8 @@ impl MessageEndpointFields {
             priority: one(),
             charset: EndpointCharset::Auto,
             html: true,
+            ack_link: true,
+            attachments: true,
             language: None,
             hours: None,
             outside: OutsideHours::Hold,

@@ -32,7 +32,7 @@ use serde_json::Value;
 
 pub use self::account::{
     Account, AccountFields, CallerIdPolicy, CheckedAccount, EXTRA_NUMBER_DIGITS, EXTRA_NUMBERS_MAX, Language,
-    NUMBERS_PER_ACCOUNT_MAX, ReportCalls, SOUND_BYTES_MAX, WRAP_UP_S_MAX,
+    NUMBERS_PER_ACCOUNT_MAX, ReportCalls, SOUND_BYTES_MAX, UnansweredMinutes, WRAP_UP_S_MAX,
 };
 pub use self::channel::{CHANNEL_URL_BYTES_MAX, ChannelRules, CheckedAddress};
 use self::check::invalid;

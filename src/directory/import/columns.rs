@@ -11,7 +11,7 @@
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
-//! | yes | | | `report_calls`, 1コール報告; `language`, 言語; `privacy`, 社外秘; `open_on_answer`, 応答時に伝言 |
+//! | yes | | | `report_calls`, 1コール報告; `language`, 言語; `privacy`, 社外秘; `open_on_answer`, 応答時に伝言; `unanswered_min`, 確認待ち分; `unanswered_urgent_min`, 至急の確認待ち分 |
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
@@ -47,7 +47,7 @@ use Column::{
     AbsentUntil, AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department,
     Deputy, Dialled, DoNotTell, Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name,
     NeverMonitor, NoTransfer, Notes, Numbers, OnCallOrder, OpenOnAnswer, RingSeconds, Role,
-    SupervisionNotify, WrapUp,
+    SupervisionNotify, Unanswered, UnansweredUrgent, WrapUp,
 };
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -73,6 +73,8 @@ const ACCOUNTS: Names = &[
     (Column::Language, &["language", "言語"]),
     (Column::Privacy, &["privacy", "社外秘"]),
     (OpenOnAnswer, &["open_on_answer", "応答時に伝言"]),
+    (Unanswered, &["unanswered_min", "確認待ち分"]),
+    (UnansweredUrgent, &["unanswered_urgent_min", "至急の確認待ち分"]),
 ];
 const CUSTOMERS: Names = &[
     (Account, ACCOUNT),
@@ -274,6 +276,14 @@ impl RowReader {
                 Column::Language => fields.language = language(&text)?,
                 Column::Privacy => fields.privacy = privacy(&text)?,
                 OpenOnAnswer => fields.open_on_answer = yes_or_no("open_on_answer", &text)?.unwrap_or(false),
+                Unanswered => {
+                    let minutes = whole_number("unanswered_min", &text)?;
+                    fields.unanswered_min = minutes.unwrap_or(fields.unanswered_min);
+                }
+                UnansweredUrgent => {
+                    let minutes = whole_number("unanswered_urgent_min", &text)?;
+                    fields.unanswered_urgent_min = minutes.unwrap_or(fields.unanswered_urgent_min);
+                }
                 _ => {}
             }
         }
@@ -363,7 +373,7 @@ fn list(text: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-fn whole_number(field: &str, text: &str) -> Result<Option<u32>, String> {
+fn whole_number<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>, String> {
     match text.trim() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| format!("{field}: {text:?} is not a whole number")),

@@ -5,7 +5,10 @@
 //! |---|---|
 //! | `GET`, `HEAD /a/{token}` | the message and a form; nothing changes but a count of openings |
 //! | `POST /a/{token}` | takes the answer, and shows what was answered |
+//! | `POST` within three seconds after the mail was handed on | takes a note that confirms nothing; the form again, with a sentence |
 //! | `POST` without a name, sooner than [`nonce::AGE_MIN`], or with a form older than [`nonce::AGE_MAX`] | the form again, with a sentence |
+//! | `POST` about a message that stays in the house, with the last digits of the contact's number | takes the answer, and shows the message this once |
+//! | the same with wrong digits | the form again; after five times never |
 //! | a token that is unknown, over or guessed, or whose message was withdrawn | 404, one page for all of these |
 //! | too many requests from one network (`limits.rs`) | 429 |
 //! | `GET /public.css`, `/robots.txt` | the style; nothing is to be indexed |
@@ -13,8 +16,8 @@
 //! Mail systems open links before people do, follow them, run scripts and press lone buttons. So opening changes nothing, the form
 //! has a choice without a default, and an answer needs the time in which a person reads.
 //!
-//! Invariants: no script, no cookie, nothing of another host. What `privacy` keeps in the house is not on the page, nor are
-//! sensitive answers. A token is in no log.
+//! Invariants: no script, no cookie, nothing of another host. What `privacy` keeps in the house is on the page for nobody but who knows
+//! the last digits of the contact's number; sensitive answers are not on it. A token is in no log.
 
 mod limits;
 mod links;
@@ -47,10 +50,11 @@ use super::proxies::{AddressRange, client_address};
 use super::state::Clock;
 use super::throttle::network;
 use crate::contract::answer::{ANSWER_NAME_CHARS_MAX, ANSWER_NOTE_CHARS_MAX, AnswerKind};
+use crate::contract::message::Privacy;
 use crate::identity::printable;
 use crate::messages::MessageRelay;
 use crate::numbers::NumberPlan;
-use crate::store::answers::{AnswerOutcome, LinkHash, LinkedMessage, NewAnswer};
+use crate::store::answers::{AnswerOrigin, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer};
 use crate::store::{Store, StoreError};
 
 /// Largest body of an answer.
@@ -152,11 +156,11 @@ async fn show(
         return page::busy(language, wait);
     }
     let shown = match state.linked(&hash).await {
-        Ok(Some(linked)) => state.page(&linked, &hash, language, None),
+        Ok(Some(linked)) => state.page(&linked, &hash, (language, false), None),
         Ok(None) => return page::gone(language),
         Err(error) => return unavailable(&error, language),
     };
-    if let Err(error) = state.app.store.count_opened(&hash).await {
+    if let Err(error) = state.app.store.count_opened(&hash, state.app.clock.now()).await {
         tracing::debug!(%error, "an opened link was not counted");
     }
     shown
@@ -173,6 +177,7 @@ async fn answer(
     if let Err(wait) = state.admit(&request, hash, Use::Answer) {
         return page::busy(language, wait);
     }
+    let origin = state.origin(&request);
     let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.unwrap_or_default();
     let linked = match state.linked(&hash).await {
         Ok(Some(linked)) => linked,
@@ -181,11 +186,25 @@ async fn answer(
     };
     let new = match state.read(&body, &linked, &hash) {
         Ok(new) => new,
-        Err(notice) => return state.page(&linked, &hash, language, Some(notice)),
+        Err(notice) => return state.page(&linked, &hash, (language, false), Some(notice)),
     };
-    let outcome = state.app.store.answer_by_link(&hash, &new, state.app.clock.now()).await;
+    let is_revealed = match digits_of(&body) {
+        Some(digits) if linked.facts.message.fields.privacy == Privacy::Notice => {
+            if linked.digits.as_deref() != Some(digits.as_str()) {
+                if let Err(error) = state.app.store.count_wrong_digits(&hash).await {
+                    return unavailable(&error, language);
+                }
+                return state.page(&linked, &hash, (language, false), Some(Notice::Digits));
+            }
+            true
+        }
+        _ => false,
+    };
+    let outcome = state.app.store.answer_by_link(&hash, (&new, &origin), state.app.clock.now()).await;
     let notice = match outcome {
         Ok(AnswerOutcome::Taken | AnswerOutcome::Repeated) => None,
+        // A person presses once more.
+        Ok(AnswerOutcome::Early) => Some(Notice::Again),
         Ok(AnswerOutcome::Changed) => Some(Notice::Changed),
         Ok(AnswerOutcome::TooMany) => Some(Notice::TooMany),
         Ok(AnswerOutcome::Gone) => return page::gone(language),
@@ -193,7 +212,7 @@ async fn answer(
     };
     state.app.relay.wake();
     match state.linked(&hash).await {
-        Ok(Some(linked)) => state.page(&linked, &hash, language, notice),
+        Ok(Some(linked)) => state.page(&linked, &hash, (language, is_revealed), notice),
         Ok(None) => page::gone(language),
         Err(error) => unavailable(&error, language),
     }
@@ -205,23 +224,34 @@ impl PublicState {
     }
 
     fn admit(&self, request: &Request, hash: LinkHash, what: Use) -> Result<(), Duration> {
+        self.limits.lock().admit(network(self.client(request)), hash, what, self.app.clock.elapsed())
+    }
+
+    fn client(&self, request: &Request) -> IpAddr {
         let peer = request.extensions().get::<ClientConnection>().map(|connection| connection.peer.ip());
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let client = client_address(peer, request.headers(), &self.app.trusted_proxies).address();
-        self.limits.lock().admit(network(client), hash, what, self.app.clock.elapsed())
+        client_address(peer, request.headers(), &self.app.trusted_proxies).address()
+    }
+
+    /// From where an answer comes: kept with it, for the case that somebody doubts it.
+    fn origin(&self, request: &Request) -> AnswerOrigin {
+        let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let hash = Sha256::digest(agent);
+        let agent_hash = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        AnswerOrigin { address: self.client(request).to_string(), agent_hash }
     }
 
     fn page(
         &self,
         linked: &LinkedMessage,
         hash: &LinkHash,
-        language: Language,
+        (language, is_revealed): (Language, bool),
         notice: Option<Notice>,
     ) -> Response {
         let revision = linked.facts.message.revision;
         let nonce = self.nonces.make(hash, revision, self.app.clock.now());
         let app = &self.app;
-        page::message(&Shown { linked, app, language, notice, nonce: &nonce })
+        page::message(&Shown { linked, app, language, is_revealed, notice, nonce: &nonce })
     }
 
     /// Reads the form of an answer.
@@ -233,7 +263,9 @@ impl PublicState {
         if !self.nonces.is_valid(field("nonce"), hash, revision, self.app.clock.now()) {
             return Err(Notice::Again);
         }
-        let kind = AnswerKind::parse(field("answer")).ok_or(Notice::Again)?;
+        // No button makes a note.
+        let kind = AnswerKind::parse(field("answer")).filter(|kind| *kind != AnswerKind::Note);
+        let kind = kind.ok_or(Notice::Again)?;
         let text = |text: &str, chars: usize| {
             let text = printable(text, usize::MAX).map(|text| text.trim().to_owned());
             text.filter(|text| !text.is_empty() && text.chars().count() <= chars)
@@ -249,6 +281,18 @@ impl PublicState {
         };
         Ok(NewAnswer { kind, other_name, note, revision })
     }
+}
+
+/// The digits in a form, if it has any: in any width.
+fn digits_of(body: &Bytes) -> Option<String> {
+    let fields = url::form_urlencoded::parse(body);
+    let (_, text) = fields.into_iter().find(|(key, _)| key == "digits")?;
+    let digit = |c: char| match c {
+        '０'..='９' => char::from_digit(u32::from(c) - u32::from('０'), 10),
+        c => c.is_ascii_digit().then_some(c),
+    };
+    let digits: String = text.chars().filter_map(digit).collect();
+    (!text.trim().is_empty()).then_some(digits)
 }
 
 fn hash_of(token: &str) -> Option<LinkHash> {

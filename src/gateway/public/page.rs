@@ -63,6 +63,8 @@ pub(super) enum Notice {
     Again,
     /// The note is too long.
     LongNote,
+    /// Other digits than those of the contact's number.
+    Digits,
     /// The message was corrected meanwhile.
     Changed,
     /// There are too many answers.
@@ -74,6 +76,8 @@ pub(super) struct Shown<'a> {
     pub(super) linked: &'a LinkedMessage,
     pub(super) app: &'a PublicApp,
     pub(super) language: Language,
+    /// Whether who reads it knows the last digits of the contact's number.
+    pub(super) is_revealed: bool,
     pub(super) notice: Option<Notice>,
     pub(super) nonce: &'a str,
 }
@@ -113,6 +117,10 @@ fn notice_text(notice: Notice, language: Language) -> &'static str {
             .say("お手数ですが、もう一度ボタンを押してください。", "Please press the button once more."),
         Notice::LongNote => language
             .say("ひとことは200文字以内でご記入ください。", "Please write a note of at most 200 characters."),
+        Notice::Digits => language.say(
+            "下4桁が違います。お手数ですが、もう一度ご記入いただくか、お電話でお尋ねください。",
+            "These are other digits. Please write them again, or ask us by telephone.",
+        ),
         Notice::Changed => language.say(
             "伝言が訂正されました。新しい内容をご確認ください。",
             "The message was corrected. Please read it again.",
@@ -131,6 +139,7 @@ fn push_answers(body: &mut String, shown: &Shown<'_>) {
             AnswerKind::Done => language.say("折り返しました", "has called back"),
             AnswerKind::CallMe => language.say("電話をお待ちです", "asks to be called"),
             AnswerKind::NotMine => language.say("「私宛ではありません」", "says: not for me"),
+            AnswerKind::Note => language.say("連絡しました", "wrote to us"),
         };
         let (name, at) = (escape(&answer.by_name), when(answer.at, shown));
         let _ = match language {
@@ -154,7 +163,7 @@ fn push_message(body: &mut String, shown: &Shown<'_>) {
     row(language.say("会社", "Company"), &facts.account_name);
     row(language.say("受付", "Taken"), &when(message.created_at, shown));
     row(language.say("受付番号", "Number"), message.number.as_deref().unwrap_or_default());
-    let is_notice = fields.privacy == Privacy::Notice;
+    let is_notice = fields.privacy == Privacy::Notice && !shown.is_revealed;
     if !is_notice {
         let from = &fields.from;
         let name = [&from.name, &from.name_kanji, &facts.customer_name].into_iter().flatten().next();
@@ -169,10 +178,16 @@ fn push_message(body: &mut String, shown: &Shown<'_>) {
     }
     body.push_str("</dl>");
     if is_notice {
-        let text = language.say(
-            "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
-            "We hold a message for you. Please ask for it by telephone.",
-        );
+        let text = match shown.linked.digits {
+            Some(_) => language.say(
+                "伝言を一件お預かりしております。内容をご覧になるには、ご自身のお電話番号の下4桁もご記入ください。お電話でもお尋ねいただけます。",
+                "We hold a message for you. To read it, also write the last four digits of your telephone number, or ask us by telephone.",
+            ),
+            None => language.say(
+                "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
+                "We hold a message for you. Please ask for it by telephone.",
+            ),
+        };
         let _ = write!(body, "<p class=\"text\">{text}</p>");
     } else {
         let _ = write!(body, "<p class=\"text\">{}</p>", escape(&fields.text));
@@ -205,6 +220,16 @@ fn push_form(body: &mut String, shown: &Shown<'_>) {
         language.say("ほかの方のお名前", "Name of the other person"),
         language.say("ひとこと(なくても結構です)", "A note, if you like"),
     );
+    if shown.linked.facts.message.fields.privacy == Privacy::Notice && shown.linked.digits.is_some() {
+        let label = language.say(
+            "お電話番号の下4桁(内容をご覧になる場合)",
+            "The last four digits of your number, to read it",
+        );
+        let _ = write!(
+            body,
+            "<label>{label} <input type=\"text\" name=\"digits\" inputmode=\"numeric\" maxlength=\"4\" autocomplete=\"off\"></label>"
+        );
+    }
     let buttons = [
         (AnswerKind::Seen, language.say("確認しました", "I have read it")),
         (AnswerKind::Done, language.say("折り返しました", "I have called back")),

@@ -144,6 +144,23 @@ impl Rig {
         (status, page)
     }
 
+    /// Opens the page, waits, and confirms with these digits.
+    async fn reveal(&self, digits: &str) -> String {
+        let (_, _, page) = self.get("192.0.2.2").await;
+        let nonce =
+            page.split_once("name=\"nonce\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+        self.pass(60);
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("nonce", nonce.as_str()),
+                ("who", "contact"),
+                ("answer", "seen"),
+                ("digits", digits),
+            ])
+            .finish();
+        self.send("POST", &format!("/a/{TOKEN}"), body, "192.0.2.2").await.2
+    }
+
     async fn message(&self) -> Message {
         self.store.message(self.message).await.unwrap().unwrap()
     }
@@ -185,6 +202,23 @@ async fn a_thousand_openings_by_robots_confirm_nothing_and_the_person_still_can(
         (notices[0].kind.as_str(), &notices[0].data["by_name"]),
         ("message.answered", &json!("佐々木"))
     );
+}
+
+#[tokio::test]
+async fn an_answer_right_after_the_handing_is_a_machines() {
+    let rig = rig(json!({"text": "納期"})).await;
+    rig.pass(-60);
+    let (_, page) = rig.press("seen", "contact", "", 2, "192.0.2.2").await;
+    assert!(page.contains("もう一度ボタン"), "{page}");
+    let answers = rig.store.message_answers(rig.message).await.unwrap();
+    assert_eq!((answers[0].kind, answers[0].after_s), (AnswerKind::Note, Some(2)));
+    assert_eq!(rig.message().await.state, MessageState::Sent);
+    let opened = rig.store.opened_links(rig.message).await.unwrap();
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    rig.press("seen", "contact", "", 3, "192.0.2.2").await;
+    assert_eq!(rig.message().await.state, MessageState::Acknowledged);
+    let answers = rig.store.message_answers(rig.message).await.unwrap();
+    assert_eq!((answers[1].kind, answers[1].after_s), (AnswerKind::Seen, Some(5)));
 }
 
 #[tokio::test]
@@ -235,8 +269,20 @@ async fn what_privacy_keeps_in_the_house_is_not_on_the_page() {
     for secret in ["秘密", "ヤマモト", "1111-2222"] {
         assert!(!page.contains(secret), "{page}");
     }
-    rig.press("seen", "contact", "", 3, "192.0.2.2").await;
+    let page = rig.reveal("1234").await;
+    assert!(page.contains("下4桁が違います") && !page.contains("秘密"), "{page}");
+    assert_eq!(rig.message().await.state, MessageState::Sent);
+    let page = rig.reveal("０００1").await;
+    assert!(page.contains("秘密の内容") && page.contains("ヤマモト"), "{page}");
     assert_eq!(rig.message().await.state, MessageState::Acknowledged);
+    let (_, _, page) = rig.get("192.0.2.2").await;
+    assert!(!page.contains("秘密"), "only this once: {page}");
+    // Five wrong ones, and nobody guesses further.
+    for _ in 0..4 {
+        rig.reveal("9999").await;
+    }
+    let page = rig.reveal("0001").await;
+    assert!(!page.contains("秘密") && !page.contains("name=\"digits\""), "{page}");
 }
 
 #[tokio::test]

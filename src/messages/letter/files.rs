@@ -1,4 +1,5 @@
-//! What goes with the mail of a message: the document of a fax, the message's files, and a call-back for the calendar.
+//! What goes with the mail of a message, unless its endpoint wants no files: the document of a fax, the message's files, and a
+//! call-back for the calendar.
 
 use super::{LetterSettings, display, name, number_of, polite_in};
 use crate::contract::message::{FileType, MessageFile, MessageKind, Privacy};
@@ -15,7 +16,10 @@ pub(super) fn call_back_event(
     charset: Charset,
 ) -> Option<String> {
     let (message, fields) = (&facts.message, &facts.message.fields);
-    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8 && !facts.is_bare)?;
+    let call_back = fields
+        .call_back
+        .as_ref()
+        .filter(|_| charset == Charset::Utf8 && !facts.is_bare && facts.attachments)?;
     let language = facts.language;
     let summary = if fields.privacy == Privacy::Notice {
         language.say("折り返しのお願い", "Please call back").to_owned()

@@ -38,7 +38,7 @@ use crate::contract::choice::Choice;
 use crate::contract::message::{CallBack, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::mail::{
-    Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns, substituted,
+    Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, ReturnPath, in_columns, substituted,
     substitution_note,
 };
 use crate::numbers::{Number, NumberPlan};
@@ -66,6 +66,8 @@ pub struct LetterSettings {
     pub from_name: Line,
     /// Where answers go; the sender if absent.
     pub reply_to: Option<MailAddress>,
+    /// The addresses of answers, one for each mail, instead of `reply_to`.
+    pub reply_path: Option<ReturnPath>,
     /// Domains whose mails are in ISO-2022-JP.
     pub iso_2022_jp: Vec<smol_str::SmolStr>,
     /// The time zone of the times in a mail.
@@ -86,6 +88,7 @@ impl LetterSettings {
             from: MailAddress::example(),
             from_name: Line::new("さくら電話秘書"),
             reply_to: None,
+            reply_path: None,
             iso_2022_jp: Vec::new(),
             time_zone,
             plan,
@@ -149,12 +152,15 @@ pub fn render(
         media_type: file.file_type.media_type(),
         bytes,
     }));
+    // Nobody answers a digest: its messages are answered.
+    let reply_path = settings.reply_path.as_ref().filter(|_| facts.digest.is_none());
+    let reply_to = reply_path.map(|path| path.of(delivery.id.0));
     let bytes = Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
         thread: MessageId::new('m', delivery.message.0, &settings.from),
         from: (&from_name, &settings.from),
-        reply_to: settings.reply_to.as_ref(),
+        reply_to: reply_to.as_ref().or(settings.reply_to.as_ref()),
         to,
         subject: &subject,
         date: delivery.created_at.to_zoned(settings.time_zone.clone()),
@@ -273,6 +279,8 @@ struct Values {
     received: Option<String>,
     /// Where the recipient confirms the message, if the installation has public pages.
     link: Option<String>,
+    /// Whether an answer by mail is read.
+    replies: bool,
     service: Named,
 }
 
@@ -353,6 +361,7 @@ impl Values {
                 .collect(),
             received: (!received.is_empty()).then(|| received.join(language.say("／", ", "))),
             link: link.map(str::to_owned),
+            replies: settings.reply_path.is_some(),
             service: Named { name: settings.from_name.as_str().to_owned() },
         }
     }
@@ -613,6 +622,7 @@ mod tests {
             from: "report@example.jp".parse().unwrap(),
             from_name: Line::new("さくら電話秘書"),
             reply_to: None,
+            reply_path: None,
             iso_2022_jp: vec!["docomo.ne.jp".into()],
             time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
             plan: NumberPlan::default(),
@@ -671,6 +681,8 @@ mod tests {
             customer_name: None,
             recipient_name: Some("佐々木様".into()),
             document_bytes: None,
+            ack_link: true,
+            attachments: true,
             charset: EndpointCharset::Auto,
             html: true,
             is_bare: false,

@@ -111,6 +111,8 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         customer_name: None,
         recipient_name: Some("佐々木".into()),
         document_bytes: (kind == MessageKind::Fax).then_some(40_000),
+        ack_link: true,
+        attachments: true,
         charset: EndpointCharset::Auto,
         html: true,
         is_bare: false,

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use super::super::world::tests::{id, mailbox, person, world};
 use super::super::world::{Mailbox, Person};
 use super::*;
+use crate::contract::message::Urgency;
+use crate::contract::records::UnansweredMinutes;
 
 const URGENT: &str = r#"
 format = 1
@@ -72,6 +74,21 @@ fn nobody_confirms_so_the_next_person_the_next_step_and_at_last_the_supervisors_
     let answered = DispatchInput::Answered(Answer::Confirmed);
     assert_eq!(dispatch.handle(answered, &world, at(60)), [DispatchOutput::Cancel]);
     assert_eq!(dispatch.state, DispatchState::Answered);
+}
+
+#[test]
+fn a_step_without_a_time_waits_as_long_as_the_account_says() {
+    let text = "format = 1\n[[route]]\nname = \"usual\"\n[[route.step]]\nto = [\"contact:c1\"]\n";
+    let document = Document::read(text).unwrap();
+    let mut world = world(people());
+    let due = |world: &World, urgency| {
+        let facts = MessageFacts { urgency, ..MessageFacts::default() };
+        Dispatch::start(&[&document], facts, world, at(0), Vec::new()).0.due_at()
+    };
+    let both = |world: &World| (due(world, Urgency::Normal), due(world, Urgency::Urgent));
+    assert_eq!(both(&world), (Some(at(120)), Some(at(10))));
+    world.unanswered_min = UnansweredMinutes { normal: 45, urgent: 3 };
+    assert_eq!(both(&world), (Some(at(45)), Some(at(3))));
 }
 
 #[test]

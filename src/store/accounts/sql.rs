@@ -10,6 +10,7 @@ use crate::contract::message::Privacy;
 use crate::contract::records::search::{account_search_text, fold, fold_number};
 use crate::contract::records::{
     Account, AccountFields, CallerIdPolicy, CheckedAccount, Language, ReportCalls, StoredNumber,
+    UnansweredMinutes,
 };
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
@@ -279,6 +280,8 @@ macro_rules! values_of {
             .bind($account.fields.language.as_str())
             .bind($account.fields.privacy.as_str())
             .bind($account.fields.open_on_answer)
+            .bind(i64::from($account.fields.unanswered_min))
+            .bind(i64::from($account.fields.unanswered_urgent_min))
             .bind(&$account.search)
     };
 }
@@ -294,10 +297,10 @@ pub(super) async fn insert(
     values_of!(sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
-            supervision_notify, link, report_calls, language, privacy, open_on_answer,
-            search)
+            supervision_notify, link, report_calls, language, privacy, open_on_answer, unanswered_min,
+            unanswered_urgent_min, search)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18,
-            $19, $20, $21)",
+            $19, $20, $21, $22, $23)",
     ), id, account, at)
     .execute(&mut *db)
     .await
@@ -320,7 +323,8 @@ pub(super) async fn update(
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
-            link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20, search = $21
+            link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20,
+            unanswered_min = $21, unanswered_urgent_min = $22, search = $23
          WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)
          RETURNING created_ms",
         ),
@@ -409,10 +413,21 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
             language: Language::parse(row.try_get("language")?).unwrap_or_default(),
             privacy: Privacy::parse(row.try_get("privacy")?).unwrap_or_default(),
             open_on_answer: row.try_get("open_on_answer")?,
+            unanswered_min: unanswered_of(row)?.normal,
+            unanswered_urgent_min: unanswered_of(row)?.urgent,
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
     })
+}
+
+/// How many minutes messages of an account may stay unconfirmed.
+pub(super) fn unanswered_of(row: &DbRow) -> Result<UnansweredMinutes, sqlx::Error> {
+    let minutes = |column: &str| {
+        let stored: i64 = row.try_get(column)?;
+        Ok::<_, sqlx::Error>(u16::try_from(stored).unwrap_or(u16::MAX))
+    };
+    Ok(UnansweredMinutes { normal: minutes("unanswered_min")?, urgent: minutes("unanswered_urgent_min")? })
 }
 
 fn hours_json(fields: &AccountFields) -> Option<String> {

@@ -13,11 +13,16 @@ use crate::contract::answer::{AnswerKind, MessageAnswer};
 use crate::contract::event::EventKind;
 use crate::ids::RecordId;
 use crate::route::{Answer, DispatchInput, Target};
-use crate::store::answers::{ANSWERS_MAX, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer, NewLink};
+use crate::store::answers::{
+    ANSWERS_MAX, AnswerOrigin, AnswerOutcome, EARLY_ANSWER, LinkHash, LinkedMessage, NewAnswer, NewLink,
+    NewReply, WRONG_DIGITS_MAX,
+};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// The person answered on the confirmation page.
 const LINK: &str = "link";
+/// The person answered by mail.
+const REPLY: &str = "reply";
 /// The person told an operator.
 const OPERATOR: &str = "operator";
 
@@ -41,8 +46,9 @@ impl Backend {
         now: Timestamp,
     ) -> Result<Option<LinkedMessage>, StoreError> {
         let row = sqlx::query(
-            "SELECT d.id, d.contact_id, d.message_id FROM ack_links AS l JOIN deliveries AS d ON d.id = l.delivery_id
-             JOIN messages AS m ON m.id = d.message_id
+            "SELECT d.id, d.contact_id, d.message_id, c.number, l.wrong_digits FROM ack_links AS l
+             JOIN deliveries AS d ON d.id = l.delivery_id JOIN messages AS m ON m.id = d.message_id
+             LEFT JOIN contacts AS c ON c.id = d.contact_id
              WHERE l.hash = $1 AND l.expires_ms > $2 AND m.deleted_ms IS NULL AND m.text <> ''",
         )
         .bind(hash.as_slice())
@@ -56,32 +62,102 @@ impl Backend {
             return Ok(None);
         }
         let answers = self.message_answers(row.try_get("message_id")?).await?;
-        Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, answers }))
+        let may_try = row.try_get::<i64, _>("wrong_digits")? < WRONG_DIGITS_MAX;
+        let number: Option<String> = row.try_get("number")?;
+        let digits = number.filter(|_| may_try).and_then(|number| last_digits(&number));
+        Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, digits, answers }))
     }
 
-    pub(in crate::store) async fn count_opened(&self, hash: &LinkHash) -> Result<(), StoreError> {
-        sqlx::query("UPDATE ack_links SET opened = opened + 1 WHERE hash = $1")
+    pub(in crate::store) async fn count_wrong_digits(&self, hash: &LinkHash) -> Result<(), StoreError> {
+        sqlx::query("UPDATE ack_links SET wrong_digits = wrong_digits + 1 WHERE hash = $1")
             .bind(hash.as_slice())
             .execute(&mut *self.write_once().await?)
             .await?;
         Ok(())
     }
 
+    pub(in crate::store) async fn count_opened(
+        &self,
+        hash: &LinkHash,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE ack_links SET opened = opened + 1, opened_ms = coalesce(opened_ms, $2) WHERE hash = $1",
+        )
+        .bind(hash.as_slice())
+        .bind(to_ms(now))
+        .execute(&mut *self.write_once().await?)
+        .await?;
+        Ok(())
+    }
+
     pub(in crate::store) async fn answer_by_link(
         &self,
         hash: &LinkHash,
-        answer: &NewAnswer,
+        (answer, origin): (&NewAnswer, &AnswerOrigin),
         now: Timestamp,
     ) -> Result<AnswerOutcome, StoreError> {
         let mut transaction = self.begin().await?;
-        let Some(giver) = giver_of(&mut transaction, hash, now).await? else {
+        let Some(mut giver) = giver_of(&mut transaction, hash, now).await? else {
             return Ok(AnswerOutcome::Gone);
         };
-        let outcome = take(&mut transaction, &giver, answer, now).await?;
+        giver.origin = origin.clone();
+        let early = NewAnswer { kind: AnswerKind::Note, ..answer.clone() };
+        let is_early = giver.is_early();
+        let outcome = take(&mut transaction, &giver, if is_early { &early } else { answer }, now).await?;
+        if outcome == AnswerOutcome::Taken {
+            transaction.commit().await?;
+        }
+        let is_kept = matches!(outcome, AnswerOutcome::Taken | AnswerOutcome::Repeated);
+        Ok(if is_early && is_kept { AnswerOutcome::Early } else { outcome })
+    }
+
+    pub(in crate::store) async fn answer_by_reply(
+        &self,
+        delivery: RecordId,
+        reply: &NewReply,
+        now: Timestamp,
+    ) -> Result<AnswerOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT d.id, d.message_id, d.asked, d.contact_id, d.address, d.revision, m.revision AS present, c.name, c.number
+             FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+             LEFT JOIN contacts AS c ON c.id = d.contact_id WHERE d.id = $1",
+        )
+        .bind(delivery)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(row) = row else { return Ok(AnswerOutcome::Gone) };
+        let giver = Giver { via: REPLY, ..Giver::of(&row)? };
+        let to: String = row.try_get("address")?;
+        let is_contact = giver.name.is_some()
+            && reply.address.as_ref().is_some_and(|address| address.eq_ignore_ascii_case(&to));
+        let (of_mail, present): (i64, i64) = (row.try_get("revision")?, row.try_get("present")?);
+        let answer = NewAnswer {
+            kind: if of_mail == present { reply.kind } else { AnswerKind::Note },
+            other_name: (!is_contact).then(|| reply.by_name.clone()),
+            note: reply.note.clone(),
+            revision: u32::try_from(present).unwrap_or(0),
+        };
+        let outcome = take(&mut transaction, &giver, &answer, now).await?;
         if outcome == AnswerOutcome::Taken {
             transaction.commit().await?;
         }
         Ok(outcome)
+    }
+
+    pub(in crate::store) async fn opened_links(
+        &self,
+        message: RecordId,
+    ) -> Result<Vec<(RecordId, Timestamp)>, StoreError> {
+        let rows: Vec<(RecordId, i64)> = sqlx::query_as(
+            "SELECT d.id, min(l.opened_ms) FROM deliveries AS d JOIN ack_links AS l ON l.delivery_id = d.id
+             WHERE d.message_id = $1 AND l.opened_ms IS NOT NULL GROUP BY d.id",
+        )
+        .bind(message)
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.into_iter().map(|(delivery, opened_ms)| (delivery, from_ms(opened_ms))).collect())
     }
 
     pub(in crate::store) async fn answer_by_operator(
@@ -101,6 +177,8 @@ impl Backend {
             asked: None,
             name: None,
             number: None,
+            origin: AnswerOrigin::default(),
+            after_ms: None,
         };
         if let Some(contact) = contact {
             let row = sqlx::query(
@@ -130,10 +208,17 @@ impl Backend {
     }
 }
 
+/// The last four digits of a number.
+fn last_digits(number: &str) -> Option<String> {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let from = digits.len().checked_sub(4)?;
+    Some(digits[from..].iter().collect())
+}
+
 /// Who answers, and how.
 struct Giver {
     message: RecordId,
-    /// How: [`LINK`] or [`OPERATOR`].
+    /// How: [`LINK`], [`REPLY`] or [`OPERATOR`].
     via: &'static str,
     /// The operator who noted the answer.
     by: Option<RecordId>,
@@ -144,24 +229,15 @@ struct Giver {
     contact: Option<RecordId>,
     name: Option<String>,
     number: Option<String>,
+    origin: AnswerOrigin,
+    /// How long ago the mail was handed on; absent: that is not known any more.
+    after_ms: Option<i64>,
 }
 
-async fn giver_of(
-    db: &mut DbConnection,
-    hash: &LinkHash,
-    now: Timestamp,
-) -> Result<Option<Giver>, StoreError> {
-    let row = sqlx::query(
-        "SELECT d.id, d.message_id, d.asked, d.contact_id, c.name, c.number FROM ack_links AS l
-         JOIN deliveries AS d ON d.id = l.delivery_id LEFT JOIN contacts AS c ON c.id = d.contact_id
-         WHERE l.hash = $1 AND l.expires_ms > $2",
-    )
-    .bind(hash.as_slice())
-    .bind(to_ms(now))
-    .fetch_optional(db)
-    .await?;
-    let giver = |row: DbRow| {
-        Ok(Giver {
+impl Giver {
+    /// Who answers a delivery.
+    fn of(row: &DbRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
             message: row.try_get("message_id")?,
             via: LINK,
             by: None,
@@ -170,7 +246,35 @@ async fn giver_of(
             contact: row.try_get("contact_id")?,
             name: row.try_get("name")?,
             number: row.try_get("number")?,
+            origin: AnswerOrigin::default(),
+            after_ms: None,
         })
+    }
+
+    fn is_early(&self) -> bool {
+        self.after_ms.is_some_and(|after| u128::from(after.unsigned_abs()) < EARLY_ANSWER.as_millis())
+    }
+}
+
+async fn giver_of(
+    db: &mut DbConnection,
+    hash: &LinkHash,
+    now: Timestamp,
+) -> Result<Option<Giver>, StoreError> {
+    let row = sqlx::query(
+        "SELECT d.id, d.message_id, d.asked, d.contact_id, c.name, c.number, CASE WHEN d.state = 'sending' THEN d.changed_ms
+            ELSE (SELECT max(at_ms) FROM delivery_log AS g WHERE g.delivery_id = d.id AND g.state = 'sent') END AS handed_ms
+         FROM ack_links AS l
+         JOIN deliveries AS d ON d.id = l.delivery_id LEFT JOIN contacts AS c ON c.id = d.contact_id
+         WHERE l.hash = $1 AND l.expires_ms > $2",
+    )
+    .bind(hash.as_slice())
+    .bind(to_ms(now))
+    .fetch_optional(db)
+    .await?;
+    let giver = |row: DbRow| {
+        let handed_ms: Option<i64> = row.try_get("handed_ms")?;
+        Ok(Giver { after_ms: handed_ms.map(|at| to_ms(now) - at), ..Giver::of(&row)? })
     };
     Ok(row.map(giver).transpose().map_err(|error: sqlx::Error| error)?)
 }
@@ -214,9 +318,18 @@ async fn take(
     });
     // Without the note, which may repeat what the caller said: events are kept longer than a caller who is forgotten.
     notice(&mut *db, giver.message, EventKind::MessageAnswered, &data, now).await?;
+    if answer.kind.confirms() && giver.delivery.is_some() {
+        sqlx::query(
+            "UPDATE message_endpoints SET verified_ms = $2 WHERE id = (SELECT endpoint_id FROM deliveries WHERE id = $1)",
+        )
+        .bind(giver.delivery)
+        .bind(to_ms(now))
+        .execute(&mut *db)
+        .await?;
+    }
     if answer.kind.confirms() {
         acknowledge(&mut *db, giver.message, giver.by, now).await?;
-    } else {
+    } else if answer.kind == AnswerKind::NotMine {
         let asked = giver.asked.and_then(|asked| usize::try_from(asked).ok());
         let not_mine = DispatchInput::Answered(Answer::NotMine { asked });
         apply(&mut *db, giver.message, not_mine, now).await?;
@@ -238,8 +351,9 @@ async fn insert(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO message_answers (id, message_id, revision, kind, by_name, contact_id, via, delivery_id, note, at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO message_answers (id, message_id, revision, kind, by_name, contact_id, via, delivery_id, note, at_ms,
+            client_address, agent_hash, after_s)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(RecordId(Uuid::now_v7()))
     .bind(giver.message)
@@ -251,6 +365,9 @@ async fn insert(
     .bind(giver.delivery)
     .bind(&answer.note)
     .bind(to_ms(now))
+    .bind(Some(&giver.origin.address).filter(|address| !address.is_empty()))
+    .bind(Some(&giver.origin.agent_hash).filter(|hash| !hash.is_empty()))
+    .bind(giver.after_ms.map(|after| after / 1_000))
     .execute(db)
     .await?;
     Ok(())
@@ -259,7 +376,7 @@ async fn insert(
 async fn answers(db: &mut DbConnection, message: RecordId) -> Result<Vec<MessageAnswer>, StoreError> {
     // A note may repeat what a caller said who is being forgotten.
     let rows = sqlx::query(concat!(
-        "SELECT a.id, a.kind, a.by_name, a.contact_id, a.via, a.revision, a.at_ms, CASE WHEN ",
+        "SELECT a.id, a.kind, a.by_name, a.contact_id, a.via, a.revision, a.at_ms, a.after_s, CASE WHEN ",
         message_is_being_erased!(),
         " THEN NULL ELSE a.note END AS note FROM message_answers AS a JOIN messages AS m ON m.id = a.message_id
          WHERE a.message_id = $1 ORDER BY a.at_ms, a.id LIMIT $2"
@@ -278,6 +395,7 @@ async fn answers(db: &mut DbConnection, message: RecordId) -> Result<Vec<Message
             note: row.try_get("note")?,
             revision: u32::try_from(row.try_get::<i64, _>("revision")?).unwrap_or(0),
             at: from_ms(row.try_get("at_ms")?),
+            after_s: row.try_get("after_s")?,
         })
     };
     Ok(rows.iter().map(answer).collect::<Result<_, sqlx::Error>>()?)

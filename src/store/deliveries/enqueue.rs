@@ -140,7 +140,7 @@ pub(super) async fn enqueue_one(
 }
 
 async fn mail_server(db: &mut DbConnection) -> Result<Option<String>, StoreError> {
-    let name = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1");
+    let name = sqlx::query_scalar("SELECT name FROM mail_servers WHERE name = $1").bind(MAIL_SERVER);
     Ok(name.fetch_optional(db).await?)
 }
 

@@ -124,8 +124,12 @@ pub struct LetterFacts {
     pub customer_name: Option<String>,
     /// The name of the contact who receives the mail.
     pub recipient_name: Option<String>,
-    /// How large the document of the fax is that the message is about.
+    /// How large the document of the fax is that the message is about, if the endpoint wants files.
     pub document_bytes: Option<u64>,
+    /// Whether the endpoint wants a link.
+    pub ack_link: bool,
+    /// Whether the endpoint wants files. If not, the message has none here.
+    pub attachments: bool,
     /// The character set that the endpoint wants.
     pub charset: EndpointCharset,
     /// Whether the endpoint wants an HTML part.
@@ -174,6 +178,20 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         each!(self, db => db.claim_message_deliveries(server, claim, (now, until), limit.min(CLAIM_MAX)).await)
+    }
+
+    /// The same for urgent deliveries alone, which a server's backup sends.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing was claimed.
+    pub async fn claim_urgent_deliveries(
+        &self,
+        server: &str,
+        claim: RecordId,
+        (now, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        each!(self, db => db.claim_urgent_deliveries(server, claim, (now, until), limit.min(CLAIM_MAX)).await)
     }
 
     /// Lets a claim hold until `until`.

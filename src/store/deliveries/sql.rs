@@ -1,7 +1,8 @@
-//! The SQL of the outbox; `enqueue.rs` has that of its rows' making, `again.rs` what a person asks for, `returned.rs` what comes back,
+//! The SQL of the outbox; `enqueue.rs` has that of its rows' making, `claims.rs` what daemons claim, `again.rs` what a person asks for, `returned.rs` what comes back,
 //! `shown.rs` what the message shows of it.
 
 mod again;
+mod claims;
 mod enqueue;
 mod returned;
 mod shown;
@@ -19,82 +20,17 @@ use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::delivery::{Delivery, DeliveryState};
 use crate::contract::message::{MessageKind, Urgency};
-use crate::contract::records::{EndpointCharset, EndpointKind, Language};
+use crate::contract::records::{EndpointCharset, Language};
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome, give_up_delay};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::secret::Secret;
 use crate::store::deliveries::{
-    ClaimedDelivery, DeliveryFilter, DeliveryTarget, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
+    DeliveryFilter, DeliveryTarget, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
-/// The urgencies, in the order in which they are sent: urgent, normal, low.
-const URGENCIES: std::ops::RangeInclusive<i64> = 0..=2;
-
 impl Backend {
-    pub(in crate::store) async fn claim_message_deliveries(
-        &self,
-        server: &str,
-        claim: RecordId,
-        (now, until): (Timestamp, Timestamp),
-        limit: u32,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM deliveries
-            WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3)";
-        let mut is_due = false;
-        for urgency in URGENCIES {
-            let query = sqlx::query_scalar(DUE).bind(server).bind(urgency).bind(to_ms(now));
-            let is_one_due: bool = query.fetch_one(self.readers()).await?;
-            is_due |= is_one_due;
-        }
-        let mut claimed = Vec::new();
-        if !is_due {
-            return Ok(claimed);
-        }
-        let limit = limit as usize;
-        let mut transaction = self.begin().await?;
-        for urgency in URGENCIES {
-            let queue = Queue { server, urgency, claim, now, until };
-            // An account that fills the first half leaves the second to others, if others wait.
-            let left = limit - claimed.len();
-            let half = take(&mut transaction, queue, None, limit.div_ceil(2).min(left)).await?;
-            let is_full = half.len() == limit.div_ceil(2);
-            let only = half.first().map(|first| first.account);
-            let only = only.filter(|only| is_full && half.iter().all(|delivery| delivery.account == *only));
-            claimed.extend(half);
-            if only.is_some() {
-                let left = limit - claimed.len();
-                claimed.extend(take(&mut transaction, queue, only, left).await?);
-            }
-            let left = limit - claimed.len();
-            claimed.extend(take(&mut transaction, queue, None, left).await?);
-        }
-        transaction.commit().await?;
-        Ok(claimed)
-    }
-
-    pub(in crate::store) async fn renew_delivery_claim(
-        &self,
-        claim: RecordId,
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE deliveries SET lease_ms = $2 WHERE state = 'sending' AND leased_by = $1")
-            .bind(claim)
-            .bind(to_ms(until))
-            .execute(&mut *self.write_once().await?)
-            .await?;
-        Ok(())
-    }
-
-    pub(in crate::store) async fn end_delivery_claims(&self, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE deliveries SET lease_ms = $1 WHERE state = 'sending' AND lease_ms > $1")
-            .bind(to_ms(now))
-            .execute(&mut *self.write_once().await?)
-            .await?;
-        Ok(())
-    }
-
     pub(in crate::store) async fn letter_facts(
         &self,
         delivery: RecordId,
@@ -102,6 +38,7 @@ impl Backend {
         let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
                 k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
+                e.ack_link AS endpoint_link, e.attachments AS endpoint_files,
                 coalesce(e.language, a.language) AS language, f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
@@ -134,17 +71,31 @@ impl Backend {
             None
         };
         let facts = |row: DbRow| {
+            let wants =
+                |column: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<bool>, _>(column)?.unwrap_or(true));
+            let attachments = wants("endpoint_files")?;
+            let mut message = message_of(&row)?;
+            let mut digest = digest;
+            if !attachments {
+                message.files.clear();
+                if let Some(digest) = &mut digest {
+                    digest.run.report.csv = false;
+                }
+            }
             let charset: Option<String> = row.try_get("endpoint_charset")?;
             let document_bytes: Option<i64> = row.try_get("document_bytes")?;
+            let document_bytes = document_bytes.filter(|_| attachments);
             Ok(LetterFacts {
-                message: message_of(&row)?,
+                message,
                 account_name: row.try_get("account_name")?,
                 contact_name: row.try_get("contact_name")?,
                 customer_name: row.try_get("customer_name")?,
                 recipient_name: row.try_get("recipient_name")?,
                 document_bytes: document_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
                 charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
-                html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
+                ack_link: wants("endpoint_link")?,
+                attachments,
+                html: wants("endpoint_html")?,
                 is_bare: false,
                 language: Language::parse(row.try_get("language")?).unwrap_or_default(),
                 templates,
@@ -293,66 +244,6 @@ impl Backend {
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(delivery_of).collect::<Result<_, sqlx::Error>>()?)
     }
-}
-
-/// The due deliveries of one urgency, and who claims them.
-#[derive(Clone, Copy)]
-struct Queue<'a> {
-    server: &'a str,
-    urgency: i64,
-    claim: RecordId,
-    now: Timestamp,
-    until: Timestamp,
-}
-
-/// Claims up to `limit` deliveries of a queue, the longest due first; none of the account `but`.
-async fn take(
-    db: &mut DbConnection,
-    queue: Queue<'_>,
-    but: Option<RecordId>,
-    limit: usize,
-) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    let rows = sqlx::query(concat!(
-        // Materialised: a subquery that takes locks could run once for each row.
-        "WITH due AS MATERIALIZED (",
-        for_this_writer!(
-            "SELECT id FROM deliveries
-             WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
-                AND ($4 IS NULL OR account_id <> $4)
-             ORDER BY next_ms, id LIMIT $5"
-        ),
-        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
-            changed_ms = $3
-         WHERE state = 'queued' AND id IN (SELECT id FROM due)
-         RETURNING *,
-            (SELECT why FROM suspended_addresses AS s WHERE s.channel = deliveries.channel AND s.address = deliveries.address)
-                AS suspended,
-            (SELECT profile FROM message_endpoints AS e WHERE e.id = deliveries.endpoint_id) AS profile, (SELECT ",
-        message_is_being_erased!(),
-        " OR NOT ",
-        account_is_kept!("m"),
-        " FROM messages AS m WHERE m.id = deliveries.message_id) AS is_erased,
-            EXISTS (SELECT 1 FROM digest_items AS i JOIN messages AS m ON m.id = i.message_id
-                WHERE i.digest_id = deliveries.message_id AND ",
-        message_is_being_erased!(),
-        ") AS has_erased"
-    ))
-    .bind(queue.server)
-    .bind(queue.urgency)
-    .bind(to_ms(queue.now))
-    .bind(but)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(queue.claim)
-    .bind(to_ms(queue.until))
-    .fetch_all(db)
-    .await?;
-    // The rows come in no order.
-    let mut rows = rows.iter().map(claimed_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    rows.sort_by_key(|row| (row.created_at, row.id.0));
-    Ok(rows)
 }
 
 /// Holds a message: no other transaction changes it, and no daemon claims a delivery of it, until this one ends. Returns whether
@@ -535,26 +426,6 @@ pub(super) fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> 
         give_up_at: from_ms(row.try_get("give_up_ms")?),
         error: row.try_get("error")?,
         status: row.try_get("status")?,
-    })
-}
-
-fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
-    // What was rendered before the customer was deleted is not sent: it is rendered again, without a text.
-    let is_kept = row.try_get::<Option<bool>, _>("is_erased")? == Some(false)
-        && !row.try_get::<bool, _>("has_erased")?;
-    let rendered: Option<Vec<u8>> = row.try_get("rendered")?;
-    Ok(ClaimedDelivery {
-        id: row.try_get("id")?,
-        message: row.try_get("message_id")?,
-        account: row.try_get("account_id")?,
-        channel: EndpointKind::parse(row.try_get("channel")?).unwrap_or_default(),
-        profile: row.try_get("profile")?,
-        address: row.try_get("address")?,
-        attempts: count(row, "attempts")?,
-        maybe_sent: row.try_get::<i64, _>("maybe_sent")? != 0,
-        created_at: from_ms(row.try_get("created_ms")?),
-        rendered: rendered.filter(|_| is_kept),
-        suspended: row.try_get("suspended")?,
     })
 }
 

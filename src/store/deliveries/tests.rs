@@ -18,7 +18,7 @@ use crate::contract::records::{
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
-use crate::store::deliveries::SUSPENDED_PREFIX;
+use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
 use crate::store::erasure::{ErasureStep, LiveCalls};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};

@@ -120,7 +120,7 @@ pub(super) async fn start(
         before.dispatch.handle(DispatchInput::Corrected, &empty_world(), now);
         save(&mut *db, &before, now).await?;
     }
-    tasks::cancel(&mut *db, message.id, now).await?;
+    tasks::cancel(&mut *db, message.id, false, now).await?;
     let routes = account_routes(&mut *db, message.account).await?;
     let facts = MessageFacts::from(&message.fields);
     let digest = match message.kind {
@@ -303,7 +303,8 @@ impl DispatchRow {
             }
             DispatchOutput::EndTask(asked) => tasks::end(db, (id, self.revision), asked, now).await?,
             DispatchOutput::Cancel => {
-                tasks::cancel(&mut *db, id, now).await?;
+                let is_answered = self.dispatch.state == DispatchState::Answered;
+                tasks::cancel(&mut *db, id, is_answered, now).await?;
                 cancel_deliveries(db, id, now).await?;
             }
             DispatchOutput::Escalated { step, why } => {

@@ -12,7 +12,7 @@ use crate::contract::records::{AccountFields, ContactFields, CustomerFields, Mes
 use crate::contract::task::{Task, TaskResult, TaskState};
 use crate::delivery::DeliveryInput;
 use crate::numbers::NumberPlan;
-use crate::store::answers::{AnswerOutcome, NewAnswer, NewLink};
+use crate::store::answers::{AnswerOrigin, AnswerOutcome, NewAnswer, NewLink, NewReply};
 use crate::store::deliveries::{DeliveryFilter, NewBounce};
 use crate::store::erasure::LiveCalls;
 use crate::store::mail_servers::MAIL_SERVER;
@@ -337,7 +337,8 @@ async fn a_customer_who_is_erased_ends_the_route_and_leaves_no_note() {
         note: Some("山本様に折り返します".into()),
         revision: 1,
     };
-    let taken = rig.store.answer_by_link(&[7; 32], &answer, at(320)).await.unwrap();
+    let taken =
+        rig.store.answer_by_link(&[7; 32], (&answer, &AnswerOrigin::default()), at(320)).await.unwrap();
     assert_eq!(taken, AnswerOutcome::Taken);
     assert!(rig.store.linked_message(&[7; 32], at(321)).await.unwrap().is_some());
     let note = async || rig.store.message_answers(id(2)).await.unwrap().remove(0).note;
@@ -540,4 +541,44 @@ async fn a_message_without_a_mail_shows_when_its_route_goes_on_and_nothing_once_
     assert_eq!(shown(3).await, (MessageState::Failed, MessageDeliveryState::Failed, None));
     rig.store.change_message(id(3), &acknowledged, at(700)).await.unwrap();
     assert_eq!(shown(3).await, (MessageState::Acknowledged, MessageDeliveryState::None, None));
+}
+
+#[tokio::test]
+async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
+    let rig = rig().await;
+    let contact = rig.contacts[0].0;
+    let follow_up =
+        json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書が届いたか", "by": "operator"});
+    let fields = json!({"text": "見積", "urgency": "urgent", "contact": contact, "follow_up": follow_up});
+    rig.save(1, fields, 0).await;
+    let tasks = rig.tasks(None).await;
+    let [task] = &tasks[..] else { panic!("{tasks:?}") };
+    assert_eq!((task.text.as_deref(), task.due_at), (Some("見積書が届いたか"), at(9_000)));
+    assert_eq!((task.number.as_str(), task.name.as_str()), ("090-1111-0001", "佐々木"));
+    rig.send(1, None).await;
+    let delivery = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap()[0].id;
+    let reply = |kind, address: &str, note: &str| NewReply {
+        kind,
+        by_name: "別の人".into(),
+        address: Some(address.into()),
+        note: Some(note.into()),
+    };
+    let own = "C1@sakura.example.jp";
+    let noted = rig.store.answer_by_reply(delivery, &reply(AnswerKind::Note, own, "後ほど"), at(20)).await;
+    assert_eq!(noted.unwrap(), AnswerOutcome::Taken);
+    assert_eq!(rig.message(1).await.state, MessageState::Sent);
+    let seen = reply(AnswerKind::Seen, "other@sakura.example.jp", "了解");
+    for expected in [AnswerOutcome::Taken, AnswerOutcome::Repeated] {
+        assert_eq!(rig.store.answer_by_reply(delivery, &seen, at(30)).await.unwrap(), expected);
+    }
+    assert_eq!(rig.message(1).await.state, MessageState::Acknowledged);
+    let answers = rig.store.message_answers(id(1)).await.unwrap();
+    let said: Vec<_> =
+        answers.iter().map(|answer| (answer.by_name.as_str(), answer.via.as_str(), answer.kind)).collect();
+    assert_eq!(said, [("佐々木", "reply", AnswerKind::Note), ("別の人", "reply", AnswerKind::Seen)]);
+    assert_eq!(rig.tasks(None).await.len(), 1, "it is still to be seen to");
+    let done = changed(rig.change(&tasks[0], TaskChange::Result(TaskResult::Told, None), HANA, 9_001).await);
+    assert_eq!(done.state, TaskState::Done);
+    let unknown = rig.store.answer_by_reply(id(99), &seen, at(40)).await.unwrap();
+    assert_eq!(unknown, AnswerOutcome::Gone);
 }

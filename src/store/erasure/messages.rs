@@ -73,7 +73,7 @@ pub(super) async fn clear_message(db: &mut DbConnection, message: RecordId) -> R
     for sql in [
         "UPDATE dispatches SET state = 'cancelled', due_ms = NULL WHERE message_id = $1 AND state = 'running'",
         // What operators noted about a call, and what a person of the account answered, may repeat what the caller said.
-        "UPDATE tasks SET note = NULL, version = version + 1,
+        "UPDATE tasks SET note = NULL, text = NULL, version = version + 1,
             state = CASE WHEN state IN ('open', 'claimed') THEN 'cancelled' ELSE state END WHERE message_id = $1",
         "UPDATE message_answers SET note = NULL WHERE message_id = $1",
         // What the caller said.

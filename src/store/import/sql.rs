@@ -180,6 +180,12 @@ impl Import {
         if is_absent(Column::OpenOnAnswer) {
             fields.open_on_answer = old.open_on_answer;
         }
+        if is_absent(Column::Unanswered) {
+            fields.unanswered_min = old.unanswered_min;
+        }
+        if is_absent(Column::UnansweredUrgent) {
+            fields.unanswered_urgent_min = old.unanswered_urgent_min;
+        }
         if is_absent(Column::Dialled) {
             whole.dialled = accounts::numbers(db, stored.id, "dialled").await?;
         }

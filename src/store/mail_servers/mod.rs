@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use super::{Store, StoreError};
 use crate::delivery::ServerPause;
 
-/// The name of the one mail server.
+/// The name of the mail server.
 pub const MAIL_SERVER: &str = "main";
+/// The name of its backup, over which urgent mails go while the other one is paused. No delivery is made for it.
+pub const BACKUP_SERVER: &str = "backup";
 
 /// How much waits for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -14,7 +14,7 @@ use crate::ids::RecordId;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
-/// Binds the fields of an endpoint as $1 to $17, for the INSERT and the UPDATE.
+/// Binds the fields of an endpoint as $1 to $19, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $endpoint:expr, $at:expr) => {{
         let fields = &$endpoint.fields;
@@ -36,6 +36,8 @@ macro_rules! values_of {
             .bind(&fields.profile)
             .bind(&fields.mention)
             .bind(fields.language.map(Language::as_str))
+            .bind(fields.ack_link)
+            .bind(fields.attachments)
     }};
 }
 
@@ -89,8 +91,9 @@ impl Backend {
         let id = RecordId(Uuid::now_v7());
         values_of!(sqlx::query(
             "INSERT INTO message_endpoints (id, account_id, contact_id, code, kind, address, label, priority, charset,
-                html, hours_json, outside, created_ms, changed_ms, secret, profile, mention, language)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17)",
+                html, hours_json, outside, created_ms, changed_ms, secret, profile, mention, language,
+                ack_link, attachments)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19)",
         ), id, endpoint, at)
         .execute(&mut *transaction)
         .await
@@ -113,7 +116,8 @@ impl Backend {
             "UPDATE message_endpoints SET account_id = $2, contact_id = $3, code = $4, kind = $5, address = $6,
                 label = $7, priority = $8, charset = $9, html = $10, hours_json = $11, outside = $12, changed_ms = $13,
                 secret = CASE WHEN kind = $5 AND address = $6 THEN coalesce($14, secret) ELSE $14 END, profile = $15,
-                mention = $16, language = $17
+                mention = $16, language = $17, ack_link = $18, attachments = $19,
+                verified_ms = CASE WHEN kind = $5 AND address = $6 THEN verified_ms END
              WHERE id = $1",
         ), id, endpoint, at)
         .execute(&mut *transaction)
@@ -182,10 +186,13 @@ fn endpoint_of(row: &DbRow) -> Result<MessageEndpoint, sqlx::Error> {
             priority: u32::try_from(row.try_get::<i64, _>("priority")?).unwrap_or_default(),
             charset: EndpointCharset::parse(row.try_get("charset")?).unwrap_or_default(),
             html: row.try_get("html")?,
+            ack_link: row.try_get("ack_link")?,
+            attachments: row.try_get("attachments")?,
             language: row.try_get::<Option<&str>, _>("language")?.and_then(Language::parse),
             hours: hours.map_err(|error| sqlx::Error::Decode(error.into()))?,
             outside: OutsideHours::parse(row.try_get("outside")?).unwrap_or_default(),
         },
+        verified_at: row.try_get::<Option<i64>, _>("verified_ms")?.map(from_ms),
         suspended: since.map(|since| Suspension { since: from_ms(since), why: why.unwrap_or_default() }),
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
@@ -223,6 +230,8 @@ mod tests {
             priority: 7,
             charset: EndpointCharset::Iso2022Jp,
             html: false,
+            ack_link: false,
+            attachments: false,
             language: Some(Language::En),
             hours: crate::contract::hours::Hours::read("月-金 08:30-18:00").unwrap(),
             outside: OutsideHours::Next,

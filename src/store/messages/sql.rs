@@ -12,7 +12,7 @@ use super::deliveries::{
 };
 use super::dispatches::apply;
 use super::stat_marks::mark_bin_of_message;
-use super::{Backend, Db, DbConnection, DbRow};
+use super::{Backend, Db, DbConnection, DbRow, tasks};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageFile, MessageKind,
     MessageRevision, MessageState, MessageUpdate, NewMessage, Privacy, Urgency, message_number,
@@ -407,6 +407,7 @@ async fn write_content(
     super::scripts::write_offers(&mut *transaction, id, written, at).await?;
     let message = read_message(&mut *transaction, id).await?;
     enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
+    tasks::insert_follow_up(&mut *transaction, &message, at).await?;
     read_message(transaction, id).await
 }
 

@@ -105,6 +105,10 @@ pub enum PurgeTarget {
     Faxes,
     /// Drafts.
     Drafts,
+    /// Files of messages, also the recordings of callers.
+    Attachments,
+    /// The lists of such files.
+    AttachmentLists,
     /// Files that were uploaded for messages that nobody saved.
     PendingFiles,
     /// Account notices that are over.
@@ -123,6 +127,8 @@ pub enum PurgeTarget {
     Dispatches,
     /// Phone tasks that are over.
     Tasks,
+    /// From where answers on the confirmation page came.
+    AnswerOrigins,
     /// Links in mails that have ended.
     Links,
     /// Gaps of PBX links.

@@ -53,6 +53,16 @@ const CALLERS: &str = concat!(
                     ORDER BY offered_ms LIMIT $2)"
 );
 
+/// Files of messages: $1 and $2 as below. The lists go after them, so that a crash leaves no file without one.
+const ATTACHMENTS: &str = "DELETE FROM message_files WHERE message_id IN (SELECT m.id FROM messages AS m
+    WHERE m.created_ms < $1 AND m.files_json <> '[]'
+        AND EXISTS (SELECT 1 FROM message_files AS f WHERE f.message_id = m.id) ORDER BY m.created_ms LIMIT $2)";
+const ATTACHMENT_LISTS: &str = "UPDATE messages SET files_json = '[]' WHERE id IN (SELECT id FROM messages
+    WHERE created_ms < $1 AND files_json <> '[]' ORDER BY created_ms LIMIT $2)";
+/// From where answers came.
+const ANSWER_ORIGINS: &str =
+    "UPDATE message_answers SET client_address = NULL, agent_hash = NULL WHERE id IN (
+    SELECT id FROM message_answers WHERE at_ms < $1 AND client_address IS NOT NULL ORDER BY at_ms LIMIT $2)";
 /// Files that no message took.
 const PENDING_FILES: &str =
     "DELETE FROM pending_files WHERE id IN (SELECT id FROM pending_files WHERE at_ms < $1 LIMIT $2)";
@@ -100,7 +110,10 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
                 SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::Attachments => ATTACHMENTS,
+        PurgeTarget::AttachmentLists => ATTACHMENT_LISTS,
         PurgeTarget::PendingFiles => PENDING_FILES,
+        PurgeTarget::AnswerOrigins => ANSWER_ORIGINS,
         PurgeTarget::Notices => {
             "DELETE FROM account_notices WHERE id IN (SELECT id FROM account_notices
                 WHERE until_ms < $1 ORDER BY until_ms, id LIMIT $2)"
@@ -253,6 +266,37 @@ mod tests {
         assert_eq!(purge_all(&store, PurgeTarget::Messages, 1_000).await, 2);
         assert_eq!(purge_all(&store, PurgeTarget::Drafts, 1_000).await, 1);
         assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 1);
+    }
+
+    #[tokio::test]
+    async fn files_of_messages_go_and_the_messages_stay() {
+        let (_dir, store) = store().await;
+        let writer = super::super::of(&store).writer();
+        for (message, positions) in [(5_u32, 2_i64), (6, 1)] {
+            let id = RecordId(uuid::Uuid::from_u128(u128::from(message)));
+            for position in 0..positions {
+                sqlx::query(
+                    "INSERT INTO message_files (message_id, position, file_json, content) VALUES ($1, $2, '{}', $3)",
+                )
+                .bind(id)
+                .bind(position)
+                .bind(b"x".as_slice())
+                .execute(writer)
+                .await
+                .unwrap();
+            }
+            sqlx::query("UPDATE messages SET files_json = '[{}]' WHERE id = $1")
+                .bind(id)
+                .execute(writer)
+                .await
+                .unwrap();
+        }
+        assert_eq!(store.purge(PurgeTarget::Attachments, from_ms(6), 500).await.unwrap(), 2);
+        assert_eq!(store.purge(PurgeTarget::Attachments, from_ms(6), 500).await.unwrap(), 0);
+        assert_eq!(purge_all(&store, PurgeTarget::AttachmentLists, 6).await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM message_files").await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM messages WHERE files_json = '[]'").await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM messages").await, 2);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use sqlx::{QueryBuilder, Row};
 
+use super::accounts::unanswered_of;
 use super::contacts::contact_of;
 use super::digests::write_timers;
 use super::holidays::calendar;
@@ -127,11 +128,13 @@ pub(super) async fn account_routes(
     db: &mut DbConnection,
     account: RecordId,
 ) -> Result<AccountRoutes, StoreError> {
-    let hours: Option<Option<String>> = sqlx::query_scalar("SELECT hours_json FROM accounts WHERE id = $1")
-        .bind(account)
-        .fetch_optional(&mut *db)
-        .await?;
-    let hours = hours.ok_or(StoreError::Missing { what: "account" })?;
+    let of_account =
+        sqlx::query("SELECT hours_json, unanswered_min, unanswered_urgent_min FROM accounts WHERE id = $1")
+            .bind(account)
+            .fetch_optional(&mut *db)
+            .await?
+            .ok_or(StoreError::Missing { what: "account" })?;
+    let hours: Option<String> = of_account.try_get("hours_json")?;
     let zone: Option<String> = sqlx::query_scalar("SELECT value FROM route_settings WHERE name = $1")
         .bind(TIME_ZONE)
         .fetch_optional(&mut *db)
@@ -159,6 +162,7 @@ pub(super) async fn account_routes(
         people,
         own,
         has_mail_server,
+        unanswered_min: unanswered_of(&of_account)?,
     };
     let own = document(&mut *db, Some(account)).await?;
     let common = document(db, None).await?;

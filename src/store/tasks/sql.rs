@@ -10,7 +10,7 @@ use super::dispatches::{apply, notice};
 use super::messages::{acknowledge, hold, read_message};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::event::EventKind;
-use crate::contract::message::{Message, MessageState, Urgency};
+use crate::contract::message::{FollowUpBy, Message, MessageState, Urgency};
 use crate::contract::task::{
     TASK_AGAIN_DELAY, TASK_ATTEMPTS_MAX, TASK_LEASE_TTL, Task, TaskResult, TaskState,
 };
@@ -55,7 +55,11 @@ impl Backend {
             let task = task_of(row)?;
             // A note may repeat what a caller said who is being forgotten.
             let is_erased: bool = row.try_get("is_erased")?;
-            Ok(Task { note: task.note.filter(|_| !is_erased), ..task })
+            Ok(Task {
+                note: task.note.filter(|_| !is_erased),
+                text: task.text.filter(|_| !is_erased),
+                ..task
+            })
         };
         Ok(rows.iter().map(task).collect::<Result<_, sqlx::Error>>()?)
     }
@@ -160,6 +164,7 @@ impl Backend {
         let state = task.state;
         write(&mut transaction, &mut task, now).await?;
         match (state, place.asked) {
+            (TaskState::Done, _) if task.text.is_some() => {}
             (TaskState::Done, _) => {
                 acknowledge(&mut transaction, message, Some(by), now).await?;
             }
@@ -270,6 +275,46 @@ pub(super) async fn insert(
     Ok(task)
 }
 
+/// Makes the task of a message's follow-up. A message without any number has none: nobody could be called.
+pub(super) async fn insert_follow_up(
+    db: &mut DbConnection,
+    message: &Message,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let follow_up = message.fields.follow_up.as_ref().filter(|one| one.by == FollowUpBy::Operator);
+    let Some(follow_up) = follow_up else { return Ok(()) };
+    let is_there: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE message_id = $1 AND text IS NOT NULL AND state IN ('open', 'claimed'))",
+    )
+    .bind(message.id)
+    .fetch_one(&mut *db)
+    .await?;
+    if is_there {
+        return Ok(());
+    }
+    let contact = sqlx::query("SELECT name, number FROM contacts WHERE id = $1")
+        .bind(message.fields.contact)
+        .fetch_optional(&mut *db)
+        .await?;
+    let (name, number): (Option<String>, Option<String>) = match contact {
+        Some(row) => (row.try_get("name")?, row.try_get("number")?),
+        None => (None, None),
+    };
+    let fields = &message.fields;
+    let of_caller = fields.call_back.as_ref().and_then(|back| back.number.clone());
+    let of_caller = of_caller.or(fields.from.number.clone()).or(message.caller.clone());
+    let Some(number) = number.or(of_caller) else { return Ok(()) };
+    let name = name.or(fields.from.name.clone()).unwrap_or_default();
+    let target = Target { name, ..Target::phone(fields.contact, Some(number)) };
+    let task = insert(&mut *db, message, (None, &target), (now, follow_up.at)).await?;
+    sqlx::query("UPDATE tasks SET text = $2 WHERE id = $1")
+        .bind(task.id)
+        .bind(&follow_up.text)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// The step for which a task was made is over: an open one fails, a claimed one is finished by who is at it.
 pub(super) async fn end(
     db: &mut DbConnection,
@@ -294,18 +339,20 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// The tasks of a message are no longer needed.
+/// The tasks of a message are no longer needed; those that follow up on it are, if it was answered.
 pub(super) async fn cancel(
     db: &mut DbConnection,
     message: RecordId,
+    is_answered: bool,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let rows = sqlx::query(
         "UPDATE tasks SET state = 'cancelled', lease_ms = NULL, changed_ms = $2, version = version + 1
-         WHERE message_id = $1 AND state IN ('open', 'claimed') RETURNING *",
+         WHERE message_id = $1 AND state IN ('open', 'claimed') AND (text IS NULL OR NOT $3) RETURNING *",
     )
     .bind(message)
     .bind(to_ms(now))
+    .bind(is_answered)
     .fetch_all(&mut *db)
     .await?;
     for row in &rows {
@@ -376,6 +423,7 @@ fn task_of(row: &DbRow) -> Result<Task, sqlx::Error> {
         attempts: u32::try_from(row.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
         result: row.try_get::<Option<&str>, _>("result")?.and_then(TaskResult::parse),
         note: row.try_get("note")?,
+        text: row.try_get("text")?,
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
         version: u64::try_from(row.try_get::<i64, _>("version")?).unwrap_or(0),

@@ -15,6 +15,7 @@ use toritsugi::route::{Absence, Document, Mailbox, MessageFacts, Person, World, 
 use crate::acknowledged::{fields_of, house_with_pages, link_in, send_form};
 use crate::house::House;
 use crate::mail_lab::MailLab;
+use crate::returned::{LATER, SECOND, endpoint, settings};
 use crate::support::client::http;
 use crate::support::wait::eventually;
 
@@ -153,6 +154,36 @@ async fn plans_bounces_and_timers() {
     move_timers(&house, Timestamp::now()).await;
     house.revive().await;
     printed("how late it was from the restart on", step_begun(&house, &messages, Timestamp::now()).await);
+}
+
+/// From a mail that came back in the mailbox, which the daemon reads each second, to the next address's mail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_returned_mail_in_the_mailbox_to_the_next_step() {
+    const RETURNED: usize = 10;
+    let lab = MailLab::start().await;
+    let house = House::start(&settings(&lab, true)).await;
+    let mut took = Vec::new();
+    for n in 0..RETURNED {
+        let contact = house.contact("宛先", &LATER.replace('@', &format!("+{n}@"))).await;
+        endpoint(&house, &contact, &SECOND.replace('@', &format!("+{n}@"))).await;
+        let id = house.save(&contact, "戻る").await;
+        let mut arrived = None;
+        let next = eventually("the next address's mail is taken", async || {
+            if arrived.is_none() && lab.count("bounce") > 0 {
+                arrived = Some(Instant::now());
+            }
+            let deliveries = house.deliveries(&id).await;
+            let is_sent = deliveries.len() == 2 && deliveries[0]["state"] == "sent";
+            if is_sent { Ok(Instant::now()) } else { Err(lab.log()) }
+        })
+        .await;
+        // One that the daemon moved away between two looks took less than these.
+        took.push(arrived.map_or(Duration::ZERO, |arrived| next - arrived));
+    }
+    printed(
+        "from a returned mail in the mailbox, read each second, to the next address's mail, taken by its server",
+        took,
+    );
 }
 
 /// How long the plan of the last route takes, for an account with twenty contacts.
