@@ -4,7 +4,13 @@ use super::*;
 use crate::contract::records::{Contact, ContactFields, OnCallShift};
 
 /// A contact with a place in the on-call list, or shifts in minutes since the base.
-pub(super) fn contact(n: u128, number: &str, order: Option<u32>, shifts: &[(i64, i64)], base: i64) -> Contact {
+pub(super) fn contact(
+    n: u128,
+    number: &str,
+    order: Option<u32>,
+    shifts: &[(i64, i64)],
+    base: i64,
+) -> Contact {
     let moment = |minute: i64| Timestamp::from_second((base + minute) * 60).unwrap();
     let mut fields = ContactFields::named(RecordId(Uuid::from_u128(SAKURA)), "当番");
     (fields.number, fields.on_call_order) = (Some(number.into()), order);
