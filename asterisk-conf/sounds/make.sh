@@ -31,6 +31,22 @@ readonly CALLBACK_ENTER="おりかえしさきの でんわばんごうを お�
 readonly CALLBACK_CHECK="この ばんごうで よろしければ いち、 やりなおすには にを おしてください。"
 # 承りました。
 readonly CALLBACK_DONE="うけたまわり ました。"
+# 録音する会社の番号を押し、シャープを押してください。
+readonly GUIDANCE_ENTRY="ろくおんする かいしゃの ばんごうを おし、 シャープを おしてください。"
+# 暗証番号6桁を押してください。
+readonly GUIDANCE_PIN="あんしょうばんごう ろっけたを おしてください。"
+# 番号が違います。
+readonly GUIDANCE_WRONG="ばんごうが ちがいます。"
+# 発信音のあとに、ご案内をお話しください。終わりましたら、シャープを押してください。
+readonly GUIDANCE_SPEAK="はっしんおんの あとに、 ごあんないを おはなし ください。 おわりましたら、 シャープを おしてください。"
+# もう一度聞くには1、保存するには2、録り直すには3を押してください。
+readonly GUIDANCE_CHOOSE="もういちど きくには いち、 ほぞんするには に、 とりなおすには さんを おしてください。"
+# 保存しました。
+readonly GUIDANCE_KEPT="ほぞん しました。"
+# 保存できませんでした。
+readonly GUIDANCE_LOST="ほぞん できませんでした。"
+# ただいま、ご利用いただけません。
+readonly GUIDANCE_OFF="ただいま、 ごりよう いただけません。"
 # What operators hear before a call, in one breath: who calls (toritsugi/known, vip), and from which region
 # (toritsugi/area/NN, the first two digits of the number).
 readonly HINTS="
@@ -65,6 +81,14 @@ else
   speak "$HERE/toritsugi/callback-enter.ulaw" "$CALLBACK_ENTER" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-check.ulaw" "$CALLBACK_CHECK" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-done.ulaw" "$CALLBACK_DONE" pad 0.3 0.3
+  speak "$HERE/toritsugi/guidance-entry.ulaw" "$GUIDANCE_ENTRY" pad 0.3 0.3
+  speak "$HERE/toritsugi/guidance-pin.ulaw" "$GUIDANCE_PIN" pad 0.1 0.3
+  speak "$HERE/toritsugi/guidance-wrong.ulaw" "$GUIDANCE_WRONG" pad 0.1 0.3
+  speak "$HERE/toritsugi/guidance-speak.ulaw" "$GUIDANCE_SPEAK" pad 0.3 0.3
+  speak "$HERE/toritsugi/guidance-choose.ulaw" "$GUIDANCE_CHOOSE" pad 0.3 0.3
+  speak "$HERE/toritsugi/guidance-kept.ulaw" "$GUIDANCE_KEPT" pad 0.1 0.3
+  speak "$HERE/toritsugi/guidance-lost.ulaw" "$GUIDANCE_LOST" pad 0.1 0.3
+  speak "$HERE/toritsugi/guidance-off.ulaw" "$GUIDANCE_OFF" pad 0.3 0.3
   mkdir -p "$HERE/toritsugi/area" "$HERE/toritsugi/place" "$HERE/toritsugi/minutes"
   for place in $PLACES; do
     text="${place#*:}"

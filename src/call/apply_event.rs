@@ -425,7 +425,10 @@ impl Model {
             }
             "ToritsugiCallflow" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Treatment"));
-                let Some((_, &[letter])) = named.map(|(key, value)| (key, value.as_slice())) else { return };
+                // After the letter, which people on call are reached.
+                let Some((_, &[letter, ..])) = named.map(|(key, value)| (key, value.as_slice())) else {
+                    return;
+                };
                 let treated = Treated { at: now, letter: char::from(letter) };
                 self.update_call(now, channel, |call| call.treated = Some(treated));
             }

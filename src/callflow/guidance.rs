@@ -23,6 +23,13 @@ pub const ANNOUNCEMENT_MAX: Duration = Duration::from_secs(2);
 /// Longest announcement of an account whose operators also hear who calls and from where: the longest sounds for that take the rest
 /// of the two seconds.
 pub const ANNOUNCEMENT_WITH_CALLER_MAX: Duration = Duration::from_millis(700);
+/// Longest announcement, in milliseconds, of an account whose operators also hear who calls and from where, or not.
+#[must_use]
+pub fn announcement_ms_max(announces_caller: bool) -> u64 {
+    let most = if announces_caller { ANNOUNCEMENT_WITH_CALLER_MAX } else { ANNOUNCEMENT_MAX };
+    u64::try_from(most.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Shortest sound.
 const SOUND_MIN: Duration = Duration::from_millis(200);
 /// Samples a second that are read.

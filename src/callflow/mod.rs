@@ -10,7 +10,7 @@
 //! | `forwarding/NUMBER`, `dialled/NUMBER` | the id of the plan: the account's id, 32 hexadecimal digits |
 //! | `plan/ID` | `STEPS\|TIMES\|BASE\|HINT`: the names of the steps and of the schedule, minutes since 1970, and where the dialplan waits for the daemon's hint: `h`, also for what the operator hears of the caller; `r`, only for rules about callers |
 //! | `times/TIMES` | `LETTER/minute:LETTER/…/minute:z`, in minutes after `BASE` |
-//! | `do/ID/STEPS/LETTER` | the steps of a treatment, joined by `\|` |
+//! | `do/ID/STEPS/LETTER` | the steps of a treatment, joined by `\|`; a number after the letter: with another list of people on call |
 //! | `callback/CHANNEL` | a caller who wants to be called back (`offline.rs`) |
 //! | `offline/CHANNEL` | a call that the PBX wrote down while no daemon ran (`offline.rs`) |
 //!
@@ -38,8 +38,10 @@
 //! |---|---|
 //! | `schedule.rs` | hours, holidays and overrides to changes by the minute |
 //! | `step.rs` | the steps of each treatment, and how they are written |
+//! | `on_call.rs` | which contacts of an account are on call when |
 //! | `plan.rs` | all accounts to the wanted keys |
 //! | `readiness.rs` | what in the records would treat calls in another way than somebody expects |
+//! | `seen.rs` | what was seen of the PBX beside its plans: queues, sounds, until when its plans reach |
 //! | `hint.rs` | what the daemon adds to one call: the caller is refused or preferred, what the operator hears of the caller |
 //! | `offline.rs` | what the PBX wrote down while no daemon ran |
 //! | `then.rs` | what happens at a time, for people |
@@ -52,9 +54,11 @@
 pub mod guidance;
 mod hint;
 mod offline;
+mod on_call;
 mod plan;
 mod readiness;
 mod schedule;
+mod seen;
 mod step;
 mod sync;
 mod then;
@@ -68,12 +72,15 @@ pub use hint::{Hint, hint_of};
 pub use offline::{
     CALLBACK_TREE, CallbackRequest, OFFLINE_TREE, OfflineCall, OfflineWait, callback_request, offline_call,
 };
+pub use on_call::{ON_CALL_MAX, OnCall, OnCallPerson, VARIANTS_MAX};
 pub use plan::{Source, World, base_of, compile};
 pub use readiness::{Finding, FindingKind, findings};
 pub use schedule::{
     Because, Change, HORIZON_DAYS, HORIZON_LETTER, Letter, Rules, SCHEDULE_BYTES_MAX, Schedule, Treatment,
+    Variant,
 };
-pub use step::{CallerKind, Ending, Step, steps_of};
+pub use seen::{PLANS_LEFT_DAYS_MIN, SeenAtPbx, SoundProbe, plans_end_at};
+pub use step::{CallerKind, Ending, SHIPPED_SOUNDS, Step, steps_of};
 pub use sync::{
     AUDIT_INTERVAL, BATCH_CHANGES_MAX, BATCHES_AT_ONCE, CLOCK_OFF_MAX_S, Input, KeyChange, OLD_VERSION_TTL,
     Output, PROOF_TIMEOUT, PlanState, PlanStatus, PlanSync, Scope, SharedPlanStatus,

@@ -11,8 +11,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use sha2::{Digest, Sha256};
 
-use super::schedule::minute_of;
-use super::{Entries, Key, Letter, Rules, Schedule, Step, Value, steps_of};
+use super::on_call::Variants;
+use super::schedule::{HORIZON_DAYS, minute_of, variant_text};
+use super::{Entries, Key, Letter, OnCall, Rules, Schedule, Step, Value, Variant, steps_of};
 use crate::contract::callflow::{CallflowFields, Override};
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
@@ -55,6 +56,8 @@ pub struct World<'a> {
     pub takes_voice: bool,
     /// The accounts that have rules about callers.
     pub ruled: &'a BTreeSet<RecordId>,
+    /// The contacts of the accounts whose callflows reach who is on call.
+    pub on_call: &'a HashMap<RecordId, OnCall>,
 }
 
 /// The base of the schedules that are compiled at `now`: the last three o'clock in the morning. It changes once a day, so
@@ -111,18 +114,23 @@ impl Compiled<'_> {
         // Without a callflow, the hours stay what a pop shows.
         let hours = fields.and(source.account.fields.hours.as_ref());
         let schedule = self.schedule(hours, own);
+        let variants = reached(id, fields, self.world);
+        let schedule = with_variants(&schedule, fields, &variants, self.world.base);
         let hint = match fields {
             Some(fields) if fields.announce_caller => "|h",
             _ if self.world.ruled.contains(&id) => "|r",
             _ => "",
         };
-        self.write(name, &schedule, &steps_of(id, fields, self.world.takes_voice), hint)
+        let takes_voice = self.world.takes_voice;
+        let steps: Vec<_> =
+            variants.lists.iter().map(|list| steps_of(id, fields, takes_voice, list)).collect();
+        self.write(name, &schedule, &steps, hint)
     }
 
     fn default_plan(&mut self) {
         let schedule = self.schedule(None, &[]);
         let nobody = RecordId(uuid::Uuid::nil());
-        self.write(DEFAULT_PLAN, &schedule, &steps_of(nobody, None, false), "");
+        self.write(DEFAULT_PLAN, &schedule, &[steps_of(nobody, None, false, &[])], "");
     }
 
     fn schedule(&mut self, hours: Option<&Hours>, own: &[Override]) -> Schedule {
@@ -135,28 +143,31 @@ impl Compiled<'_> {
         self.schedules.entry(same).or_insert_with(|| rules.schedule(base)).clone()
     }
 
+    /// `steps`: those with each list of people on call.
     fn write(
         &mut self,
         name: &str,
         schedule: &Schedule,
-        steps: &BTreeMap<Letter, Vec<Step>>,
+        steps: &[BTreeMap<Letter, Vec<Step>>],
         hint: &str,
     ) -> bool {
-        let text = |letter: Letter| {
-            let steps = steps.get(&letter).map(Vec::as_slice).unwrap_or_default();
+        let text = |(letter, list): Variant| {
+            let steps = steps.get(usize::from(list)).and_then(|steps| steps.get(&letter));
+            let steps = steps.map(Vec::as_slice).unwrap_or_default();
             steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
         };
         // At the horizon, the account counts as open.
-        let letters: BTreeSet<Letter> = schedule.letters().into_iter().chain([Letter::Open]).collect();
-        let treatments: Vec<(Letter, String)> =
-            letters.into_iter().map(|letter| (letter, text(letter))).collect();
+        let variants: BTreeSet<Variant> =
+            schedule.variants().into_iter().chain([(Letter::Open, 0)]).collect();
+        let treatments: Vec<(Variant, String)> =
+            variants.into_iter().map(|variant| (variant, text(variant))).collect();
         let times = schedule.text();
         let of_steps = digest(treatments.iter().flat_map(|(_, text)| [text.as_str(), "\n"]));
         let of_times = digest([times.as_str()]);
         let plan = format!("{of_steps}|{of_times}|{}{hint}", self.world.base);
         let mut wanted = vec![(format!("times/{of_times}"), times), (format!("plan/{name}"), plan)];
-        for (letter, text) in treatments {
-            wanted.push((format!("do/{name}/{of_steps}/{}", letter.as_char()), text));
+        for (variant, text) in treatments {
+            wanted.push((format!("do/{name}/{of_steps}/{}", variant_text(variant)), text));
         }
         let written: Option<Vec<(Key, Value)>> =
             wanted.iter().map(|(key, value)| Some((Key::new(key)?, Value::new(value)?))).collect();
@@ -164,6 +175,30 @@ impl Compiled<'_> {
         self.entries.extend(written);
         true
     }
+}
+
+/// The lists of people on call that the callflow of an account reaches; one, and empty, where it reaches none.
+pub(super) fn reached(id: RecordId, fields: Option<&CallflowFields>, world: &World<'_>) -> Variants {
+    let on_call = fields.filter(|fields| fields.reaches_on_call()).and_then(|_| world.on_call.get(&id));
+    let nobody = || Variants { lists: vec![Vec::new()], changes: Vec::new() };
+    on_call.map_or_else(nobody, |on_call| on_call.variants(world.base, world.base + HORIZON_DAYS * 24 * 60))
+}
+
+/// The schedule with these lists of people on call.
+pub(super) fn with_variants(
+    schedule: &Schedule,
+    fields: Option<&CallflowFields>,
+    variants: &Variants,
+    base: i64,
+) -> Schedule {
+    let Some(fields) = fields.filter(|_| !variants.changes.is_empty()) else { return schedule.clone() };
+    let lists: Vec<(i64, u8)> = variants.changes.iter().map(|(at, list)| (at - base, *list)).collect();
+    schedule.with_lists(&lists, |letter| reaches(letter, fields))
+}
+
+/// Whether a treatment has the step `reach`.
+pub(super) fn reaches(letter: Letter, fields: &CallflowFields) -> bool {
+    if letter == Letter::Open { fields.reach.in_overflow() } else { fields.reach.in_closed() }
 }
 
 /// The numbers of an account as keys: `dialled/0355501001`.

@@ -188,28 +188,39 @@ impl Rules<'_> {
     #[must_use]
     pub fn schedule(&self, base: i64) -> Schedule {
         let horizon = HORIZON_DAYS * MINUTES_PER_DAY;
-        let mut changes: Vec<(i64, Letter)> = Vec::new();
+        let mut changes: Vec<(i64, Variant)> = Vec::new();
         for change in self.changes(timestamp(base), timestamp(base + horizon)) {
-            let letter = change.treatment.letter;
-            if changes.last().is_none_or(|(_, last)| *last != letter) {
-                changes.push((minute_of(change.at) - base, letter));
+            let variant = (change.treatment.letter, 0);
+            if changes.last().is_none_or(|(_, last)| *last != variant) {
+                changes.push((minute_of(change.at) - base, variant));
             }
         }
         Schedule::of(changes, horizon)
     }
 }
 
+/// A treatment with the place of the list of people on call (`on_call.rs`); 0 where it reaches nobody, or those of the usual list.
+pub type Variant = (Letter, u8);
+
+/// How a variant is written: `c`, `c1`.
+pub(super) fn variant_text((letter, place): Variant) -> String {
+    match place {
+        0 => letter.as_char().to_string(),
+        place => format!("{}{place}", letter.as_char()),
+    }
+}
+
 /// A compiled schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// Minutes after the base, from 0 on, each with the letter that holds from then on.
-    changes: Vec<(i64, Letter)>,
+    /// Minutes after the base, from 0 on, each with what holds from then on.
+    changes: Vec<(i64, Variant)>,
     /// The minute at which it ends.
     horizon: i64,
 }
 
 impl Schedule {
-    fn of(changes: Vec<(i64, Letter)>, horizon: i64) -> Self {
+    fn of(changes: Vec<(i64, Variant)>, horizon: i64) -> Self {
         let mut schedule = Self { changes, horizon };
         while schedule.text().len() > SCHEDULE_BYTES_MAX {
             let Some((at, _)) = schedule.changes.pop() else { break };
@@ -218,16 +229,35 @@ impl Schedule {
         schedule
     }
 
+    /// The schedule whose treatments that reach people on call reach those of their time. `lists`: from which minute after the base
+    /// on which list holds, from 0 on; `reaches`: whether a treatment reaches people on call.
+    #[must_use]
+    pub fn with_lists(&self, lists: &[(i64, u8)], reaches: impl Fn(Letter) -> bool) -> Self {
+        let minutes: BTreeSet<i64> =
+            self.changes.iter().map(|(at, _)| *at).chain(lists.iter().map(|(at, _)| *at)).collect();
+        let list_at =
+            |minute: i64| lists.iter().rev().find(|(at, _)| *at <= minute).map_or(0, |(_, list)| *list);
+        let mut changes: Vec<(i64, Variant)> = Vec::new();
+        for minute in minutes {
+            let Some(letter) = self.at(minute) else { continue };
+            let variant = (letter, if reaches(letter) { list_at(minute) } else { 0 });
+            if changes.last().is_none_or(|(_, last)| *last != variant) {
+                changes.push((minute, variant));
+            }
+        }
+        Self::of(changes, self.horizon)
+    }
+
     /// Its value in the PBX's database.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (minute, letter) in &self.changes {
-            let letter = letter.as_char();
+        for (minute, variant) in &self.changes {
+            let variant = variant_text(*variant);
             // Writing to a String cannot fail.
             let _ = match minute {
-                0 => write!(text, "{letter}"),
-                minute => write!(text, "/{minute}:{letter}"),
+                0 => write!(text, "{variant}"),
+                minute => write!(text, "/{minute}:{variant}"),
             };
         }
         let _ = write!(text, "/{}:{HORIZON_LETTER}", self.horizon);
@@ -243,14 +273,26 @@ impl Schedule {
     /// The letters that it uses.
     #[must_use]
     pub fn letters(&self) -> BTreeSet<Letter> {
-        self.changes.iter().map(|(_, letter)| *letter).collect()
+        self.changes.iter().map(|(_, (letter, _))| *letter).collect()
+    }
+
+    /// What it uses, with the lists of people on call.
+    #[must_use]
+    pub fn variants(&self) -> BTreeSet<Variant> {
+        self.changes.iter().map(|(_, variant)| *variant).collect()
+    }
+
+    /// From which minute after the base on what holds.
+    #[must_use]
+    pub fn changes(&self) -> &[(i64, Variant)] {
+        &self.changes
     }
 
     /// The letter that holds in a minute after the base; `None` from the horizon on.
     #[must_use]
     pub fn at(&self, minute: i64) -> Option<Letter> {
         let begun = self.changes.partition_point(|(at, _)| *at <= minute);
-        let letter = self.changes.get(begun.checked_sub(1)?).map(|(_, letter)| *letter);
+        let letter = self.changes.get(begun.checked_sub(1)?).map(|(_, (letter, _))| *letter);
         letter.filter(|_| minute < self.horizon)
     }
 }
@@ -266,7 +308,7 @@ pub(super) fn minute_of(at: Timestamp) -> i64 {
 }
 
 /// The first minute that does not begin before `at`.
-fn minute_after(at: Timestamp) -> i64 {
+pub(super) fn minute_after(at: Timestamp) -> i64 {
     minute_of(at.saturating_add(SignedDuration::from_millis(59_999)).unwrap_or(at))
 }
 

@@ -25,7 +25,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Letter;
+use super::{Letter, ON_CALL_MAX, OnCallPerson};
 use crate::contract::callflow::{CallflowFields, GuidanceMode, OfferedWhen, WhileWaiting};
 use crate::ids::RecordId;
 
@@ -39,6 +39,8 @@ const SOUND_WITHHELD: &str = "toritsugi/withheld";
 const SOUND_CALLBACK: &str = "toritsugi/callback";
 /// What callers hear before they leave a voice message.
 const SOUND_VOICE: &str = "toritsugi/voice";
+/// What callflows play of the shipped sounds.
+pub const SHIPPED_SOUNDS: [&str; 5] = [SOUND_CLOSED, SOUND_BUSY, SOUND_WITHHELD, SOUND_CALLBACK, SOUND_VOICE];
 /// Seconds of silence that end a voice message.
 const VOICE_SILENCE_S: u32 = 10;
 /// The priority of callers who have waited in another queue.
@@ -164,11 +166,14 @@ pub enum Step {
     },
     /// Calls people of the account, one after the other.
     Reach {
-        /// Their numbers, as they are dialled.
+        /// The contacts who are on call, in their order. Their numbers are not shown.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        contacts: Vec<OnCallPerson>,
+        /// Then these numbers, as they are dialled.
         numbers: Vec<String>,
-        /// How long each of them rings, in seconds.
+        /// How long each of them rings, in seconds; a contact may have a time of its own.
         each_s: u32,
-        /// Whether they must press 1.
+        /// Whether they must press 1; a contact may be excepted.
         accept: bool,
     },
     /// Goes on for a caller of this kind.
@@ -212,9 +217,14 @@ impl fmt::Display for Step {
             Self::Voice { account, sound, most_s, silence_s, instead } => {
                 write!(f, "voice {} {sound} {most_s} {silence_s} {instead}", account.0.simple())
             }
-            Self::Reach { numbers, each_s, accept } => {
+            Self::Reach { contacts, numbers, each_s, accept } => {
+                let contact = |one: &OnCallPerson| {
+                    let (seconds, accept) = (one.ring_s.unwrap_or(*each_s), *accept && one.accept);
+                    format!("{}/{seconds}/{}", one.number, u8::from(accept))
+                };
                 let target = |number: &String| format!("{number}/{each_s}/{}", u8::from(*accept));
-                write!(f, "reach {}", numbers.iter().map(target).collect::<Vec<_>>().join("-"))
+                let all = contacts.iter().map(contact).chain(numbers.iter().map(target));
+                write!(f, "reach {}", all.collect::<Vec<_>>().join("-"))
             }
             Self::Caller { caller: CallerKind::Withheld, skip } => write!(f, "caller withheld {skip}"),
             Self::End { outcome } => write!(f, "end {}", outcome.as_str()),
@@ -224,12 +234,14 @@ impl fmt::Display for Step {
 }
 
 /// The steps of each treatment. `fields` is `None` for an account without a callflow, which only an override treats.
-/// `takes_voice`: recordings of callers reach their accounts; else none is offered.
+/// `takes_voice`: recordings of callers reach their accounts; else none is offered. `on_call`: who is on call, where that is asked
+/// for.
 #[must_use]
 pub fn steps_of(
     account: RecordId,
     fields: Option<&CallflowFields>,
     takes_voice: bool,
+    on_call: &[OnCallPerson],
 ) -> BTreeMap<Letter, Vec<Step>> {
     let usual = CallflowFields::default();
     let settings = fields.unwrap_or(&usual);
@@ -247,14 +259,15 @@ pub fn steps_of(
     let in_closed = left(OfferedWhen::in_closed, Ending::Closed);
     let ends_with = |sound: Option<&str>| {
         let (sound, instead) = (sound.unwrap_or(closed).to_owned(), SOUND_CLOSED.to_owned());
-        let mut steps = Vec::from_iter(reach_step(settings, OfferedWhen::in_closed));
+        let mut steps = Vec::from_iter(reach_step(settings, OfferedWhen::in_closed, on_call));
         steps.push(Step::Say { sound, mode: settings.guidance, instead });
         steps.extend(in_closed.clone());
         steps.push(Step::End { outcome: Ending::Closed });
         steps
     };
     let in_overflow = left(OfferedWhen::in_overflow, Ending::Overflowed);
-    let open = fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields, in_overflow));
+    let open =
+        fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields, in_overflow, on_call));
     BTreeMap::from([
         (Letter::Open, open),
         (Letter::Closed, ends_with(None)),
@@ -263,10 +276,21 @@ pub fn steps_of(
     ])
 }
 
-fn reach_step(fields: &CallflowFields, is_offered: fn(OfferedWhen) -> bool) -> Option<Step> {
-    let is_reached = is_offered(fields.reach) && !fields.reach_numbers.is_empty();
+fn reach_step(
+    fields: &CallflowFields,
+    is_offered: fn(OfferedWhen) -> bool,
+    on_call: &[OnCallPerson],
+) -> Option<Step> {
+    let contacts = if fields.reach_on_call { on_call.to_vec() } else { Vec::new() };
+    let is_reached = is_offered(fields.reach) && !(fields.reach_numbers.is_empty() && contacts.is_empty());
     is_reached.then(|| Step::Reach {
-        numbers: fields.reach_numbers.clone(),
+        numbers: fields
+            .reach_numbers
+            .iter()
+            .take(ON_CALL_MAX.saturating_sub(contacts.len()))
+            .cloned()
+            .collect(),
+        contacts,
         each_s: fields.reach_s,
         accept: fields.reach_accept,
     })
@@ -293,9 +317,14 @@ fn callback_step(account: RecordId, fields: &CallflowFields, is_before_voice: bo
 }
 
 /// `left`: what is offered to callers whom nobody answered.
-fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Vec<Step> {
+fn open_steps(
+    account: RecordId,
+    fields: &CallflowFields,
+    left: Vec<Step>,
+    on_call: &[OnCallPerson],
+) -> Vec<Step> {
     let busy = fields.overflow_guidance.as_deref().unwrap_or(SOUND_BUSY).to_owned();
-    let mut overflow = Vec::from_iter(reach_step(fields, OfferedWhen::in_overflow));
+    let mut overflow = Vec::from_iter(reach_step(fields, OfferedWhen::in_overflow, on_call));
     overflow.push(Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() });
     overflow.extend(left);
     overflow.push(Step::End { outcome: Ending::Overflowed });

@@ -34,17 +34,17 @@
 //! Invariants: pure. Only keys of the five trees of [`TREES`] are changed: what the PBX itself keeps (`night`) stays. At most
 //! one output is being carried out; an input that answers none is ignored.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Entries, Key, Value};
+use super::{Entries, Key, SeenAtPbx, Value, plans_end_at};
 use crate::backoff::doubled;
-use crate::ids::QueueName;
 
 /// Most changes of one order to the PBX.
 pub const BATCH_CHANGES_MAX: usize = 38;
@@ -160,9 +160,16 @@ pub struct PlanStatus {
     /// The version of the directory that the keys were compiled from.
     #[serde(skip)]
     pub version: i64,
-    /// The queues of the PBX; absent as long as they were not read.
+    /// What was seen of the PBX beside its plans.
     #[serde(skip)]
-    pub queues: Option<Arc<BTreeSet<QueueName>>>,
+    pub seen: SeenAtPbx,
+    /// When the first of the PBX's plans ends; from then on it treats the account as open. Absent without plans.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ends_at: Option<Timestamp>,
     /// How far the PBX's clock is ahead of the daemon's, in seconds; absent as long as it was not read. Plans follow the PBX's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_ahead_s: Option<i64>,
@@ -202,6 +209,8 @@ pub struct PlanSync {
     unread: Option<(Kind, Arc<Entries>)>,
     /// Since when a key below `times/` or `do/` is not wanted.
     unwanted_since: BTreeMap<Key, Instant>,
+    /// When the first plan ends, of the keys as they were when all were read, or were as wanted.
+    ends_at: Option<Timestamp>,
     failures: u32,
     problem: Option<String>,
     outputs: VecDeque<Output>,
@@ -215,6 +224,7 @@ impl Default for PlanSync {
             present: Entries::new(),
             unread: None,
             unwanted_since: BTreeMap::new(),
+            ends_at: None,
             failures: 0,
             problem: None,
             outputs: VecDeque::new(),
@@ -307,7 +317,8 @@ impl PlanSync {
             missing,
             version: 0,
             clock_ahead_s: None,
-            queues: None,
+            seen: SeenAtPbx::default(),
+            ends_at: self.ends_at,
             problem: self.problem.clone(),
         }
     }
@@ -324,7 +335,10 @@ impl PlanSync {
         };
         let ours = read.into_iter().filter(|(key, _)| TREES.contains(&key.tree()));
         match scope {
-            Scope::All => self.present = ours.collect(),
+            Scope::All => {
+                self.present = ours.collect();
+                self.ends_at = plans_end_at(&self.present);
+            }
             Scope::Keys(keys) => {
                 self.present.retain(|key, _| !keys.contains(key));
                 self.present.extend(ours.filter(|(key, _)| keys.contains(key)));
@@ -372,6 +386,7 @@ impl PlanSync {
         }
         let Some((kind, changes)) = next else {
             (self.failures, self.problem) = (0, None);
+            self.ends_at = plans_end_at(&self.present);
             let audit_at = match &self.state {
                 // Writing a key is no reason to read all of them later.
                 State::Level { audit_at } => *audit_at,

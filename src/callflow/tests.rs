@@ -1,3 +1,4 @@
+mod seen;
 mod writing;
 
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::numbers::NumberPlan;
 
 /// No account has rules about callers.
 static UNRULED: std::collections::BTreeSet<RecordId> = std::collections::BTreeSet::new();
+/// Nobody is on call.
+static NOBODY: std::sync::LazyLock<std::collections::HashMap<RecordId, OnCall>> =
+    std::sync::LazyLock::new(std::collections::HashMap::new);
 const SAKURA: u128 = 0x1111;
 const MINATO: u128 = 0x2222;
 
@@ -71,6 +75,7 @@ fn compiled(sources: &[Source], overrides: &[Override], now: &str) -> Entries {
         base,
         takes_voice: true,
         ruled: &UNRULED,
+        on_call: &NOBODY,
     })
 }
 
@@ -94,15 +99,16 @@ fn walk(entries: &Entries, forwarded_by: &str, dialled: &str, at: Timestamp) -> 
     let (steps, times) = (line.next()?, line.next()?);
     let now = at.as_second() / 60 - line.next()?.parse::<i64>().ok()?;
     let mut times = db(format!("times/{times}")).split('/');
-    let mut letter = times.next()?.chars().next()?;
+    let mut what = times.next()?;
     for change in times {
         let (minute, then) = change.split_once(':')?;
         if minute.parse::<i64>().ok()? > now {
             break;
         }
-        letter = then.chars().next()?;
+        what = then;
     }
-    let read = if letter == 'z' { 'o' } else { letter };
+    let letter = what.chars().next()?;
+    let read = if what == "z" { "o" } else { what };
     let steps = db(format!("do/{plan}/{steps}/{read}"));
     if steps.is_empty() {
         return None;
@@ -269,6 +275,7 @@ fn whom_to_reach_and_whom_to_refuse_is_in_the_steps() {
         base: base_of(at(now), &zone),
         takes_voice: true,
         ruled: &ruled,
+        on_call: &NOBODY,
     };
     let entries = compile(&world);
     assert_eq!(walk(&entries, "", "0355501001", at(now)), Some(('o', vec!["pbx".to_owned()])));
@@ -336,6 +343,7 @@ fn the_longest_settings_fit() {
         voice_message: OfferedWhen::Both,
         voice_guidance: sound(),
         reach: OfferedWhen::Both,
+        reach_on_call: true,
         reach_numbers: vec!["09012345678".into(); 5],
         reach_s: 120,
         refuse_withheld: true,
@@ -346,12 +354,24 @@ fn the_longest_settings_fit() {
     // Four spans a day: more changes than one value holds. The schedule ends earlier, and what it says stays right.
     let spans = "毎日 00:10-01:00 02:00-03:00 04:00-05:00 06:00-07:00".to_owned();
     let sources = [Source { account: account(SAKURA, &spans, &["0355501001"], &[]), callflow: Some(fields) }];
-    let entries = compiled(&sources, &[], "2026-11-20T10:00:00+09:00");
+    let (zone, plan, calendar) = (tokyo(), NumberPlan::default(), HolidayCalendar::default());
+    let people = (0..9).map(|n| seen::contact(n, &format!("0901111222{n}"), Some(1), &[], 0)).collect();
+    let on_call = OnCall::of(&sources[0].account, people, &plan);
+    let entries = compile(&World {
+        sources: &sources,
+        overrides: &[],
+        calendar: &calendar,
+        zone: &zone,
+        plan: &plan,
+        base: base_of(at("2026-11-20T10:00:00+09:00"), &zone),
+        takes_voice: true,
+        ruled: &UNRULED,
+        on_call: &std::collections::HashMap::from([(sources[0].account.id, on_call)]),
+    });
     assert!(entries.values().all(|value| value.as_str().len() <= VALUE_BYTES_MAX));
     let found = walk(&entries, "", "0355501001", at("2026-11-20T10:00:00+09:00"));
     assert_eq!(found.map(|(letter, _)| letter), Some('c'));
     let hours = Hours::read(&spans).unwrap();
-    let (zone, calendar) = (tokyo(), HolidayCalendar::default());
     let rules =
         Rules { hours: hours.as_ref(), zone: &zone, calendar: &calendar, of_service: &[], of_account: &[] };
     let schedule = rules.schedule(base_of(at("2026-11-20T10:00:00+09:00"), &zone));
@@ -395,7 +415,7 @@ fn what_would_surprise_somebody_is_found() {
     let ends =
         set(None, OverrideTreatment::Open, "2026-11-01T09:00:00+09:00", Some("2026-11-21T09:00:00+09:00"));
     let (zone, plan, now) = (tokyo(), NumberPlan::default(), at("2026-11-20T10:00:00+09:00"));
-    let table = ["2026-01-01", "2026-11-23"].map(|day| Holiday {
+    let table = ["2026-01-01", "2026-11-23", "2027-01-01"].map(|day| Holiday {
         day: day.parse().unwrap(),
         name: "休日".into(),
         source: HolidaySource::Cabinet,
@@ -411,8 +431,10 @@ fn what_would_surprise_somebody_is_found() {
         base: base_of(now, &zone),
         takes_voice: true,
         ruled: &UNRULED,
+        on_call: &NOBODY,
     };
-    let found = findings(&world(&overrides), None, now);
+    let unseen = SeenAtPbx::default();
+    let found = findings(&world(&overrides), &unseen, now);
     let found: Vec<_> = found.iter().map(|one| (one.kind, one.account.map(|id| id.0.as_u128()))).collect();
     let expected = [
         (FindingKind::NoNumber, Some(2)),
@@ -423,31 +445,35 @@ fn what_would_surprise_somebody_is_found() {
     ];
     assert_eq!(found, expected);
     // The service's override opens what is closed; without it, 5 is closed, and so are 1 and 7, for good.
-    let closed = findings(&world(&overrides[..2]), None, now);
+    let closed = findings(&world(&overrides[..2]), &unseen, now);
     let closed: Vec<_> = closed.iter().filter(|one| one.kind == FindingKind::NeverOpen).collect();
     assert_eq!(closed.len(), 3, "{closed:?}");
     // Queues that the PBX does not have, and messages that nothing takes.
     let of = |found: &[Finding], kind| found.iter().filter(|one| one.kind == kind).count();
-    let nothing = std::collections::BTreeSet::new();
+    let nothing = SeenAtPbx { queues: Some(Arc::default()), ..SeenAtPbx::default() };
     let without = World { takes_voice: false, ..world(&overrides) };
-    let found = findings(&without, Some(&nothing), now);
+    let found = findings(&without, &nothing, now);
     assert_eq!(of(&found, FindingKind::QueueUnknown), 6);
     assert_eq!(of(&found, FindingKind::VoiceNotReceived), 0);
     let offered = CallflowFields { voice_message: OfferedWhen::Both, ..CallflowFields::default() };
     let offering = [source(8, "", &["0355501008"], &Some(offered))];
-    let found = findings(&World { sources: &offering, ..without.clone() }, None, now);
+    let found = findings(&World { sources: &offering, ..without.clone() }, &unseen, now);
     assert_eq!(of(&found, FindingKind::VoiceNotReceived), 1);
     assert_eq!(
         of(
-            &findings(&World { sources: &offering, ..world(&overrides) }, None, now),
+            &findings(&World { sources: &offering, ..world(&overrides) }, &unseen, now),
             FindingKind::VoiceNotReceived
         ),
         0
     );
-    // The table of the next year is missing.
-    let december = World { base: base_of(at("2026-12-10T10:00:00+09:00"), &zone), ..world(&overrides) };
-    let found = findings(&december, None, now);
-    assert_eq!(found.last().map(|one| one.kind), Some(FindingKind::HolidaysComputed));
+    // The table of the next year is missing: in December it holds within 35 days, in March it could be there.
+    let this_year = HolidayCalendar::of(calendar.year(2026));
+    for (day, is_found) in [("2026-02-10", false), ("2026-03-10", true), ("2026-12-10", true)] {
+        let then = at(&format!("{day}T10:00:00+09:00"));
+        let world = World { base: base_of(then, &zone), calendar: &this_year, ..world(&overrides) };
+        let found = findings(&world, &unseen, then);
+        assert_eq!(of(&found, FindingKind::HolidaysComputed) == 1, is_found, "{day}");
+    }
 }
 
 fn clock() -> impl Strategy<Value = String> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::schedule::HORIZON_DAYS;
-use super::{Because, Ending, Letter, Rules, Step, steps_of};
+use super::{Because, Ending, Letter, OnCallPerson, Rules, Step, steps_of};
 use crate::contract::callflow::CallflowFields;
 use crate::ids::RecordId;
 
@@ -41,20 +41,22 @@ pub struct CallflowChange {
 }
 
 impl CallflowThen {
-    /// What happens at `at` to a call of an account with these rules and this callflow. `takes_voice`: as for [`steps_of`].
+    /// What happens at `at` to a call of an account with these rules and this callflow. `takes_voice` and
+    /// `on_call`: as for [`steps_of`].
     #[must_use]
     pub fn at(
         at: Timestamp,
         rules: &Rules<'_>,
         account: RecordId,
         fields: Option<&CallflowFields>,
-        takes_voice: bool,
+        (takes_voice, on_call): (bool, &[OnCallPerson]),
     ) -> Self {
         let treatment = rules.at(at);
         let later = at.saturating_add(SignedDuration::from_hours(24 * HORIZON_DAYS)).unwrap_or(at);
         let is_next = |change: &&super::Change| change.treatment.letter != treatment.letter;
         let until = rules.changes(at, later).iter().find(is_next).map(|change| change.at);
-        let steps = steps_of(account, fields, takes_voice).remove(&treatment.letter).unwrap_or_default();
+        let steps =
+            steps_of(account, fields, takes_voice, on_call).remove(&treatment.letter).unwrap_or_default();
         Self { treatment: treatment.letter, because: treatment.because, until, steps }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::caller_rules::{Allow, Prefer, Refuse, Rules};
+use super::callflow_pin::Pin;
 use super::callflow_templates::{DeleteTemplate, SaveTemplate, Templates};
 use super::client::{Client, ClientArgs, Ids};
 use super::named;
@@ -55,6 +56,9 @@ enum CallflowCommand {
     SaveTemplate(SaveTemplate),
     /// Delete a template that no callflow follows.
     DeleteTemplate(DeleteTemplate),
+    /// Set the PIN with which somebody of an account records its guidance by telephone; it is read from the terminal, or from
+    /// standard input.
+    Pin(Pin),
     /// List what would treat calls in another way than somebody expects, in the next 35 days; the exit code is 1 where
     /// something is found for an account.
     Check(List),
@@ -145,6 +149,9 @@ struct Set {
     /// Where somebody of the account is called before the guidance.
     #[arg(long, value_name = "WHEN", value_parser = ["off", "closed", "overflow", "both"])]
     reach: Option<String>,
+    /// Whether the account's contacts who are on call are called first, in their order.
+    #[arg(long, value_name = "BOOL")]
+    reach_on_call: Option<bool>,
     /// Whom, one after the other: numbers of this country, or extensions.
     #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
     reach_numbers: Option<Vec<String>>,
@@ -237,6 +244,7 @@ impl Callflow {
             CallflowCommand::Templates(command) => command.run(global).await,
             CallflowCommand::SaveTemplate(command) => command.run(global).await,
             CallflowCommand::DeleteTemplate(command) => command.run(global).await,
+            CallflowCommand::Pin(command) => command.run(global).await,
             CallflowCommand::End(command) => command.run(global).await,
             CallflowCommand::Sync(command) => command.run(global).await,
         }
@@ -336,8 +344,9 @@ pub(super) fn sentence(step: &Value) -> String {
             )
         }
         "reach" => {
-            let numbers: Vec<&str> =
-                step["numbers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let items = |key: &str| step[key].as_array().into_iter().flatten();
+            let contacts = items("contacts").filter_map(|contact| contact["name"].as_str());
+            let numbers: Vec<&str> = contacts.chain(items("numbers").filter_map(Value::as_str)).collect();
             let accept = if step["accept"] == true { ", who must press 1" } else { "" };
             format!("call {} for {} s each{accept}", numbers.join(", then "), step["each_s"])
         }
@@ -396,6 +405,7 @@ impl Set {
         for (key, is_on) in [
             ("announce_caller", self.announce_caller),
             ("announce_place", self.announce_place),
+            ("reach_on_call", self.reach_on_call),
             ("reach_accept", self.reach_accept),
             ("refuse_withheld", self.refuse_withheld),
         ] {

@@ -25,6 +25,7 @@ mod backup;
 mod billing;
 mod caller_rules;
 mod callflow;
+mod callflow_pin;
 mod callflow_templates;
 mod calls;
 mod check;

@@ -1,4 +1,4 @@
-//! Reads a new password: twice and without echo from a terminal, otherwise the first line of standard input.
+//! Reads a new password or PIN: twice and without echo from a terminal, otherwise the first line of standard input.
 //!
 //! Invariant: the terminal's echo is restored afterwards, also after Ctrl-C.
 
@@ -15,15 +15,24 @@ const LINE_BYTES_MAX: u64 = 4096;
 
 /// Reads a new password.
 pub(crate) async fn read() -> anyhow::Result<String> {
+    read_for("Password: ").await
+}
+
+/// Reads a new PIN.
+pub(crate) async fn read_pin() -> anyhow::Result<String> {
+    read_for("PIN: ").await
+}
+
+async fn read_for(question: &'static str) -> anyhow::Result<String> {
     if !stdin().is_terminal() {
         return read_line(&stdin());
     }
     let echo_off = EchoOff::new()?;
     let typed = async {
-        let first = prompt_line("Password: ").await?;
+        let first = prompt_line(question).await?;
         let second = prompt_line("Again: ").await?;
         if first != second {
-            bail!("the two passwords differ; run the command again");
+            bail!("what was typed differs; run the command again");
         }
         Ok(first)
     };

@@ -116,7 +116,11 @@ pub struct CallflowFields {
     pub voice_max_s: u32,
     /// Where somebody of the account is called before the guidance (着信転送): out of hours, when nobody answered.
     pub reach: OfferedWhen,
-    /// Who, one after the other, at most 5: numbers as they are dialled, or extensions.
+    /// Whether the account's contacts who are on call at that time are called first, at most 5, in their order: who is in a shift by
+    /// date, else the on-call list. Those with `no_transfer` are not.
+    #[schema(default = false)]
+    pub reach_on_call: bool,
+    /// Who, one after the other, at most 5 with the contacts: numbers as they are dialled, or extensions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 5)]
     pub reach_numbers: Vec<String>,
@@ -296,6 +300,7 @@ impl Default for CallflowFields {
             voice_guidance: None,
             voice_max_s: 120,
             reach: OfferedWhen::default(),
+            reach_on_call: false,
             reach_numbers: Vec::new(),
             reach_s: 25,
             reach_accept: true,
@@ -341,11 +346,17 @@ impl CallflowFields {
         if self.reach_numbers.len() > REACH_NUMBERS_MAX {
             return Err(invalid("reach_numbers", format!("at most {REACH_NUMBERS_MAX}")));
         }
-        if self.reach != OfferedWhen::Off && self.reach_numbers.is_empty() {
+        if self.reach != OfferedWhen::Off && self.reach_numbers.is_empty() && !self.reach_on_call {
             return Err(invalid("reach_numbers", "whom to call"));
         }
         self.reach_numbers.iter().try_for_each(|number| check_reached(number))?;
         Ok(self)
+    }
+
+    /// Whether people on call are called.
+    #[must_use]
+    pub fn reaches_on_call(&self) -> bool {
+        self.reach_on_call && self.reach != OfferedWhen::Off
     }
 
     /// The sounds that it names, with their fields.

@@ -1,4 +1,4 @@
-//! Sounds that people upload: guidance for callers, and announcements for operators.
+//! Sounds that people upload, or record by telephone: guidance for callers, and announcements for operators.
 //!
 //! Invariant: a sound's name is made of its content, so a plan that names one never plays another one.
 
@@ -29,6 +29,18 @@ words! {
     }
 }
 
+words! {
+    /// Where a sound comes from.
+    #[derive(Default)]
+    SoundOrigin {
+        /// Somebody uploaded it.
+        #[default]
+        Upload = "upload",
+        /// Somebody of the account recorded it by telephone.
+        Phone = "phone",
+    }
+}
+
 /// A sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sound {
@@ -41,6 +53,8 @@ pub struct Sound {
     pub account: Option<RecordId>,
     /// What it is for.
     pub kind: SoundKind,
+    /// Where it comes from.
+    pub origin: SoundOrigin,
     /// How people call it.
     pub title: String,
     /// What is spoken.
@@ -49,7 +63,7 @@ pub struct Sound {
     pub name: String,
     /// How long it is, in milliseconds.
     pub ms: u64,
-    /// Who uploaded it.
+    /// Who uploaded it; the account, for one that was recorded by telephone.
     pub by_name: String,
     /// When.
     #[schema(value_type = String, format = DateTime)]

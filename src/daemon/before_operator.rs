@@ -9,7 +9,7 @@ use super::offline::OfflineLog;
 use super::sounds::SoundFiles;
 use crate::ami::client::Handle;
 use crate::bus::Bus;
-use crate::callflow::SharedPlanStatus;
+use crate::callflow::{SharedPlanStatus, SoundProbe};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::gateway::Metrics;
@@ -28,6 +28,7 @@ pub(super) struct BeforeOperator<'a> {
     pub(super) following: &'a Following,
     pub(super) pbx: &'a Handle,
     pub(super) status: &'a SharedPlanStatus,
+    pub(super) sounds: &'a SoundProbe,
 }
 
 /// The receiver of voice messages, and where what the PBX reports of them is handed over.
@@ -45,7 +46,7 @@ impl BeforeOperator<'_> {
         tasks: &TaskTracker,
         (stopping, shutdown): (&CancellationToken, &CancellationToken),
     ) {
-        let Self { config, bus, store, directory, relay, following, pbx, status } = self;
+        let Self { config, bus, store, directory, relay, following, pbx, status, sounds } = self;
         if let Some(receiver) = receiver {
             let house = VoiceHouse {
                 bus: bus.clone(),
@@ -62,6 +63,7 @@ impl BeforeOperator<'_> {
             following: following.clone(),
             pbx: pbx.clone(),
             status: status.clone(),
+            sounds: sounds.clone(),
         };
         tasks.spawn(plans.run(shutdown.clone()));
         if let Some(directory) = config.callflow.sounds_directory.clone() {

@@ -5,6 +5,7 @@
 //! | a callflow, an override, an account, a holiday, by any process | by the version of the directory, each [`POLL_INTERVAL`] |
 //! | the day | at three o'clock in the morning |
 //! | the free space for recordings | each [`SPACE_INTERVAL`] |
+//! | the PBX's queues and sounds, its clock | each [`AUDIT_INTERVAL`]; sounds also [`PROBE_DELAY`] after others are named, and each [`PROBE_INTERVAL`] while one is missing |
 //! | another user's writing at the PBX | by reading all keys, each [`AUDIT_INTERVAL`] |
 //!
 //! Invariants: only the daemon that leads and follows the PBX writes. While the store cannot be read, the PBX keeps the plans
@@ -28,7 +29,7 @@ use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::callflow::{
     AUDIT_INTERVAL, CLOCK_OFF_MAX_S, Entries, FAMILY, Input, Key, KeyChange, Output, PlanState, PlanStatus,
-    PlanSync, Scope, SharedPlanStatus, Value,
+    PlanSync, Scope, SeenAtPbx, SharedPlanStatus, SoundProbe, Value,
 };
 use crate::contract::callflow::Override;
 use crate::contract::event::{EventKind, NewEvent};
@@ -43,6 +44,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often the free space for recordings is looked at.
 const SPACE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long after callflows name other sounds the PBX is asked for them: their files come within two seconds.
+const PROBE_DELAY: Duration = Duration::from_secs(5);
+/// How often the PBX is asked for sounds while one is missing.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// With less free space, callers leave no recordings.
 const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 
@@ -56,15 +61,19 @@ pub(super) struct PlanWriter {
     pub(super) following: Following,
     pub(super) pbx: Handle,
     pub(super) status: SharedPlanStatus,
+    pub(super) sounds: SoundProbe,
     /// Where the PBX writes what callers speak.
     pub(super) voice_directory: Option<PathBuf>,
 }
 
-/// What was seen of the PBX.
-#[derive(Debug, Clone, Default)]
+/// What was seen of the PBX, and when it is asked for sounds.
+#[derive(Debug, Default)]
 struct Seen {
-    queues: Option<Arc<BTreeSet<QueueName>>>,
+    at_pbx: SeenAtPbx,
     clock_ahead_s: Option<i64>,
+    /// The sounds that callflows name.
+    sounds: BTreeSet<String>,
+    probe_due: Option<Instant>,
 }
 
 /// What the wanted keys were compiled from.
@@ -96,7 +105,7 @@ impl PlanWriter {
             let is_writer = self.bus.is_leader() && self.following.is_up();
             sync.handle(Instant::now(), if is_writer { Input::LinkUp } else { Input::LinkDown });
             if is_writer {
-                match self.compile(&mut compiled, &mut news).await {
+                match self.compile(&mut compiled, &mut news, &mut seen).await {
                     Ok(None) => {}
                     Ok(Some(wanted)) => sync.handle(Instant::now(), Input::Wanted(Arc::new(wanted))),
                     Err(error) => {
@@ -120,8 +129,13 @@ impl PlanWriter {
             } else if !is_writer {
                 look_due = Instant::now();
             }
-            let Seen { queues, clock_ahead_s } = seen.clone();
-            let status = PlanStatus { version, queues, clock_ahead_s, ..sync.status() };
+            if is_writer {
+                self.probe(&mut seen).await;
+            }
+            let mut status = PlanStatus { version, clock_ahead_s: seen.clock_ahead_s, ..sync.status() };
+            seen.at_pbx.plans_end_at = status.ends_at;
+            seen.at_pbx.sounds_missing = self.sounds.missing();
+            status.seen = seen.at_pbx.clone();
             if is_writer {
                 self.publish(news.over(Timestamp::now()));
                 self.publish(news.of_status(&status, Timestamp::now()));
@@ -144,6 +158,7 @@ impl PlanWriter {
         &self,
         compiled: &mut Option<Compiled>,
         news: &mut News,
+        seen: &mut Seen,
     ) -> Result<Option<Entries>, StoreError> {
         let now = Timestamp::now();
         let version = self.directory.store().accounts_version().await?;
@@ -155,6 +170,11 @@ impl PlanWriter {
         self.directory.refresh().await?;
         let records = self.directory.plan_records(now).await?;
         self.publish(news.of_overrides(records.overrides(), now));
+        let sounds = records.sounds();
+        if seen.sounds != sounds {
+            seen.sounds = sounds;
+            seen.probe_due = Some(Instant::now() + PROBE_DELAY);
+        }
         let directory = self.directory.clone();
         // Thousands of accounts take part of a second.
         let entries = tokio::task::spawn_blocking(move || directory.compile_plans(&records, next.base)).await;
@@ -165,9 +185,8 @@ impl PlanWriter {
 
     /// Looks at what of the PBX decides beside its plans. What it does not tell now is as it was.
     async fn look(&self, seen: &mut Seen) {
-        if let Some(queues) = self.queues().await {
-            seen.queues = Some(queues);
-        }
+        self.look_at_queues(&mut seen.at_pbx).await;
+        seen.probe_due.get_or_insert_with(|| Instant::now() + PROBE_DELAY);
         let Ok(action) = Action::read_pbx(PbxValue::Clock) else { return };
         let ActionOutcome::Response(answer) = self.pbx.send(action).await else { return };
         let theirs = answer.text("Value").and_then(|value| value.trim().parse::<i64>().ok());
@@ -182,14 +201,40 @@ impl PlanWriter {
         seen.clock_ahead_s = Some(ahead);
     }
 
-    /// The PBX's queues, if it lists them.
-    async fn queues(&self) -> Option<Arc<BTreeSet<QueueName>>> {
-        let events = self.pbx.list(Action::queue_status()).await.ok()?;
-        let name = |event| match event {
-            PbxEvent::Member(MemberEvent::Queue { queue, .. }) => Some(queue),
-            _ => None,
-        };
-        Some(Arc::new(events.into_iter().filter_map(name).collect()))
+    /// The PBX's queues, and which have no member; what it does not list now is as it was.
+    async fn look_at_queues(&self, seen: &mut SeenAtPbx) {
+        let Ok(events) = self.pbx.list(Action::queue_status()).await else { return };
+        let (mut queues, mut with_members) = (BTreeSet::new(), BTreeSet::new());
+        for event in events {
+            match event {
+                PbxEvent::Member(MemberEvent::Queue { queue, .. }) => {
+                    queues.insert(queue);
+                }
+                PbxEvent::Member(MemberEvent::Member(member)) => {
+                    with_members.insert(member.queue);
+                }
+                _ => {}
+            }
+        }
+        let now = Timestamp::now();
+        let since = |queue: &QueueName| seen.empty_since.get(queue).copied().unwrap_or(now);
+        let empty = queues.difference(&with_members).map(|queue| (queue.clone(), since(queue))).collect();
+        seen.empty_since = Arc::new(empty);
+        seen.queues = Some(Arc::new(queues));
+    }
+
+    /// Asks the PBX which of the sounds it has no file of, when that is due. It answers by an event.
+    async fn probe(&self, seen: &mut Seen) {
+        if seen.probe_due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        let interval = if self.sounds.missing().is_empty() { AUDIT_INTERVAL } else { PROBE_INTERVAL };
+        seen.probe_due = Some(Instant::now() + interval);
+        for (order, sounds) in self.sounds.begin(&seen.sounds) {
+            if let Ok(action) = Action::probe_sounds(&order, &sounds) {
+                self.pbx.send(action).await;
+            }
+        }
     }
 
     fn publish(&self, events: Vec<NewEvent>) {

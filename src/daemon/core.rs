@@ -45,6 +45,7 @@ use crate::ami::event::PbxEvent;
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, OutboundCall, Output};
+use crate::callflow::SoundProbe;
 use crate::command::CommandRequest;
 use crate::contract::event::NewEvent;
 use crate::contract::history::FinishedCall;
@@ -69,7 +70,7 @@ use crate::store::audit::limit::AuditLimit;
 use crate::supervision;
 use crate::supervision::{RecoveredSession, Supervisions};
 use crate::transfer::{TransferContext, Transfers};
-use crate::voice::VoiceDoor;
+use crate::voice::{GuidanceRecorder, VoiceDoor};
 
 /// Maximum number of task results that wait for the loop.
 const TASK_RESULTS_QUEUED_MAX: usize = 1_024;
@@ -117,6 +118,10 @@ pub(super) struct Deps {
     /// Where reports of faxes and voice messages go.
     pub(super) faxes: FaxDoor,
     pub(super) voices: VoiceDoor,
+    /// Which sounds the PBX lacks.
+    pub(super) sounds: SoundProbe,
+    /// Where guidance is recorded by telephone.
+    pub(super) guidance: Option<Arc<GuidanceRecorder>>,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,

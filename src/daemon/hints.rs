@@ -58,9 +58,22 @@ impl Core {
     pub(super) fn on_dialplan_event(&mut self, event: &Event) {
         self.on_fax_event(event);
         self.on_voice_event(event);
+        self.on_guidance_event(event);
+        self.note_missing_sounds(event);
         self.note_hint_request(event);
         self.note_listener(event);
         self.compare_account(event);
+    }
+
+    /// Notes which sounds the PBX lacks, if `event` says so.
+    fn note_missing_sounds(&self, event: &Event) {
+        let Event::User { name, fields, .. } = event else { return };
+        if name == "ToritsugiSounds" {
+            let field = |name| text_of(fields, name).unwrap_or_default();
+            self.deps.sounds.answered(field("Order"), field("Missing"));
+            let missing = self.deps.sounds.missing().len();
+            self.deps.stats.sounds_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
+        }
     }
 
     /// Notes that the dialplan waits, if `event` says so.

@@ -26,6 +26,7 @@ mod cluster;
 mod core;
 mod erasure;
 mod faxes;
+mod guidance;
 mod heartbeat;
 mod hints;
 mod journal_writer;
@@ -77,7 +78,7 @@ use crate::ami::client;
 use crate::backoff::Backoff;
 use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
-use crate::callflow::SharedPlanStatus;
+use crate::callflow::{SharedPlanStatus, SoundProbe};
 use crate::chat;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
@@ -185,8 +186,8 @@ pub async fn run_on(
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let rows_purged = stats.rows_purged.clone();
-    let (queue_faults, following, plan_status) =
-        <(SharedQueueFaults, Following, SharedPlanStatus)>::default();
+    let (queue_faults, following, plan_status, sounds) =
+        <(SharedQueueFaults, Following, SharedPlanStatus, SoundProbe)>::default();
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let (voices, voice_receiver) = voice_receiver(&config, &metrics);
     let words = words::load(&store, &config.operators).await?;
@@ -207,6 +208,8 @@ pub async fn run_on(
         queue_faults: queue_faults.clone(),
         faxes,
         voices: voices.clone(),
+        sounds: sounds.clone(),
+        guidance: guidance::recorder(&config, bus, &store, &directory),
         following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
@@ -254,6 +257,7 @@ pub async fn run_on(
         following: &following,
         pbx: &pbx,
         status: &plan_status,
+        sounds: &sounds,
     };
     before_operator.start((voices, voice_receiver), &tasks, (&shutdown, &link_shutdown));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;

@@ -31,6 +31,7 @@ pub(super) struct Stats {
     pub(super) reconciliations: Counter,
     pub(super) drifts: Counter,
     pub(super) queue_faults: Gauge,
+    pub(super) sounds_missing: Gauge,
     pub(super) erasures: Gauge,
     pub(super) rows_erased: Counter,
     pub(super) rows_purged: Counter,
@@ -58,6 +59,7 @@ impl Stats {
             reconciliations: Counter::default(),
             drifts: Counter::default(),
             queue_faults: Gauge::default(),
+            sounds_missing: Gauge::default(),
             erasures: Gauge::default(),
             rows_erased: Counter::default(),
             rows_purged: Counter::default(),
@@ -117,6 +119,11 @@ impl Stats {
                 "queue_faults",
                 "Queues that do not follow the operators' states; /readyz lists them",
                 new.queue_faults.clone(),
+            );
+            registry.register(
+                "sounds_missing",
+                "Sounds of callflows of which the PBX has no file; toritsugi callflow check lists them",
+                new.sounds_missing.clone(),
             );
             registry.register(
                 "erasures",

@@ -2,22 +2,23 @@
 //!
 //! Invariant: hours, holidays and accounts come from memory, as for a pop; callflows and overrides from the store.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::lookup::Directory;
+use crate::callflow::guidance::announcement_ms_max;
 use crate::callflow::{
-    Because, CallflowThen, Change, Entries, Finding, FindingKind, Hint, Key, Rules, Source, Value, World,
-    base_of, compile, findings, hint_of,
+    Because, CallflowThen, Change, Entries, Finding, FindingKind, Hint, Key, OnCall, Rules, SHIPPED_SOUNDS,
+    SeenAtPbx, Source, Value, World, base_of, compile, findings, hint_of,
 };
 use crate::contract::caller_rule::{CallerRule, CallerRuleKind};
 use crate::contract::callflow::{CallflowFields, OfferedWhen, Override};
 use crate::contract::card::Card;
 use crate::contract::records::Account;
 use crate::contract::sound::SOUND_FOLDER;
-use crate::ids::{QueueName, RecordId};
+use crate::ids::RecordId;
 use crate::numbers::Number;
 use crate::route::{self, MessageFacts};
 use crate::store::StoreError;
@@ -39,6 +40,7 @@ pub struct PlanRecords {
     sources: Vec<Source>,
     overrides: Vec<Override>,
     ruled: BTreeSet<RecordId>,
+    on_call: HashMap<RecordId, OnCall>,
 }
 
 impl PlanRecords {
@@ -46,6 +48,15 @@ impl PlanRecords {
     #[must_use]
     pub fn overrides(&self) -> &[Override] {
         &self.overrides
+    }
+
+    /// The sounds that callflows play: those that they name, and the shipped ones. None without callflows.
+    #[must_use]
+    pub fn sounds(&self) -> BTreeSet<String> {
+        let callflows = || self.sources.iter().filter_map(|source| source.callflow.as_ref());
+        let shipped = callflows().next().map(|_| SHIPPED_SOUNDS.map(ToOwned::to_owned));
+        let named = callflows().flat_map(CallflowFields::sounds).map(|(_, name)| name.clone());
+        named.chain(shipped.into_iter().flatten()).collect()
     }
 }
 
@@ -65,8 +76,12 @@ impl Directory {
         if fields.is_none() && overrides.is_empty() {
             return Ok(None);
         }
+        let on_call = match fields.as_ref().filter(|fields| fields.reaches_on_call()) {
+            Some(_) => self.on_call(&account).await?.at(at),
+            None => Vec::new(),
+        };
         let then = self.with_rules(&account, fields.as_ref(), &overrides, |rules| {
-            CallflowThen::at(at, rules, account.id, fields.as_ref(), self.takes_voice())
+            CallflowThen::at(at, rules, account.id, fields.as_ref(), (self.takes_voice(), &on_call))
         });
         Ok(Some(then))
     }
@@ -159,6 +174,7 @@ impl Directory {
                 source.callflow = Some(merged);
             }
         }
+        after.on_call = self.on_call_of(&after.sources).await?;
         let base = self.plan_base(at);
         let (before, after) = (self.compile_plans(&before, base), self.compile_plans(&after, base));
         let changed: HashSet<&str> = after
@@ -206,27 +222,43 @@ impl Directory {
                 sources.extend(self.account(id).map(|account| Source { account, callflow: None }));
             }
         }
-        Ok(PlanRecords { sources, overrides, ruled })
+        let on_call = self.on_call_of(&sources).await?;
+        Ok(PlanRecords { sources, overrides, ruled, on_call })
     }
 
-    /// What in the records would treat calls in another way than somebody expects, by kind. `queues`: those of the PBX, where
-    /// they are known.
+    /// The contacts of those accounts whose callflows reach who is on call.
+    async fn on_call_of(&self, sources: &[Source]) -> Result<HashMap<RecordId, OnCall>, StoreError> {
+        let mut found = HashMap::new();
+        let reaches =
+            |source: &&Source| source.callflow.as_ref().is_some_and(CallflowFields::reaches_on_call);
+        for source in sources.iter().filter(reaches) {
+            found.insert(source.account.id, self.on_call(&source.account).await?);
+        }
+        Ok(found)
+    }
+
+    async fn on_call(&self, account: &Account) -> Result<OnCall, StoreError> {
+        let contacts = self.store().contacts_in_order(account.id).await?;
+        Ok(OnCall::of(account, contacts, self.plan()))
+    }
+
+    /// What in the records would treat calls in another way than somebody expects, by kind. `seen`: what is known of the PBX.
     ///
     /// # Errors
     /// The store failed.
     pub async fn callflow_findings(
         &self,
-        queues: Option<Arc<BTreeSet<QueueName>>>,
+        seen: SeenAtPbx,
         at: Timestamp,
     ) -> Result<Vec<Finding>, StoreError> {
         let records = self.plan_records(at).await?;
         let mut found = self.untreated(&records);
         found.extend(self.undelivered(&records, at).await?);
-        found.extend(self.missing_sounds(&records).await?);
+        found.extend(self.wrong_sounds(&records).await?);
         let directory = self.clone();
         let of_plans = tokio::task::spawn_blocking(move || {
             let base = directory.plan_base(at);
-            directory.with_world(&records, base, |world| findings(world, queues.as_deref(), at))
+            directory.with_world(&records, base, |world| findings(world, &seen, at))
         });
         // The task neither panics nor is cancelled.
         found.extend(of_plans.await.unwrap_or_default());
@@ -250,19 +282,30 @@ impl Directory {
         accounts.iter().map(found).collect()
     }
 
-    /// The callflows that name a sound that was uploaded and is there no more.
-    async fn missing_sounds(&self, records: &PlanRecords) -> Result<Vec<Finding>, StoreError> {
-        let there: HashSet<String> =
-            self.store().sounds().await?.into_iter().map(|sound| sound.name).collect();
+    /// The callflows that name a sound that was uploaded and is there no more, or an announcement that is too long: the template or
+    /// the sound was changed after it.
+    async fn wrong_sounds(&self, records: &PlanRecords) -> Result<Vec<Finding>, StoreError> {
+        let sounds = self.store().sounds().await?;
+        let lengths: HashMap<&str, u64> =
+            sounds.iter().map(|sound| (sound.name.as_str(), sound.ms)).collect();
         let mut found = Vec::new();
-        for source in &records.sources {
-            let named = source.callflow.iter().flat_map(CallflowFields::sounds);
-            let is_missing = |name: &String| name.starts_with(SOUND_FOLDER) && !there.contains(name);
-            for (field, name) in named.filter(|(_, name)| is_missing(name)) {
+        for (source, callflow) in records.sources.iter().filter_map(|one| Some((one, one.callflow.as_ref()?)))
+        {
+            let mut report = |kind, detail| found.push(Finding::of_account(kind, &source.account, detail));
+            let is_missing = |name: &str| name.starts_with(SOUND_FOLDER) && !lengths.contains_key(name);
+            for (field, name) in callflow.sounds().filter(|(_, name)| is_missing(name)) {
                 let detail = format!(
                     "{field} names {name}, which was deleted: upload it again, or name another sound"
                 );
-                found.push(Finding::of_account(FindingKind::SoundMissing, &source.account, detail));
+                report(FindingKind::SoundMissing, detail);
+            }
+            let most_ms = announcement_ms_max(callflow.announce_caller);
+            let length = callflow.announcement.as_deref().and_then(|name| lengths.get(name));
+            if let Some(ms) = length.filter(|ms| **ms > most_ms) {
+                let detail = format!(
+                    "its announcement is {ms} ms long, and may be {most_ms} ms: callers who hang up meanwhile are noticed only afterwards"
+                );
+                report(FindingKind::AnnouncementLong, detail);
             }
         }
         Ok(found)
@@ -303,11 +346,21 @@ impl Directory {
     }
 
     fn with_world<T>(&self, records: &PlanRecords, base: i64, then: impl FnOnce(&World<'_>) -> T) -> T {
-        let PlanRecords { sources, overrides, ruled } = records;
+        let PlanRecords { sources, overrides, ruled, on_call } = records;
         let (calendar, zone) = (self.calendar(), self.time_zone());
         let takes_voice = self.takes_voice();
         let plan = self.plan();
-        then(&World { sources, overrides, calendar: &calendar, zone, plan, base, takes_voice, ruled })
+        then(&World {
+            sources,
+            overrides,
+            calendar: &calendar,
+            zone,
+            plan,
+            base,
+            takes_voice,
+            ruled,
+            on_call,
+        })
     }
 
     async fn treated_by(

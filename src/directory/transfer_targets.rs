@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::contract::call::CallView;
 use crate::contract::extension_pattern::ExtensionPattern;
-use crate::contract::records::{Account, CallerIdPolicy, Contact, OnCallShift};
+use crate::contract::records::{Account, CallerIdPolicy, Contact, on_call_at};
 use crate::contract::transfer::TargetView;
 use crate::directory::Directory;
 use crate::identity::Presentation;
@@ -155,15 +155,9 @@ impl Settings {
     ) -> Result<Vec<Target>, LookupError> {
         let account = account.ok_or(LookupError::NobodyOnCall)?;
         let contacts = directory.store().contacts_in_order(account.id).await?;
-        let in_shift = |contact: &Contact| OnCallShift::any_covers(&contact.fields.on_call_shifts, now);
-        let by_date = contacts.iter().any(in_shift);
-        let is_on_call = |contact: &Contact| {
-            if by_date { in_shift(contact) } else { contact.fields.on_call_order.is_some() }
-        };
         // A contact who cannot be dialled is skipped.
-        let targets: Vec<Target> = contacts
-            .iter()
-            .filter(|contact| is_on_call(contact) && !contact.fields.no_transfer)
+        let targets: Vec<Target> = on_call_at(&contacts, now)
+            .filter(|contact| !contact.fields.no_transfer)
             .filter_map(|contact| self.person(directory, Some(account), contact).ok())
             .take(TARGETS_MAX)
             .collect();
@@ -285,7 +279,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     use crate::contract::call::{CallState, Direction};
     use crate::contract::card::Card;
-    use crate::contract::records::{AccountFields, ContactFields};
+    use crate::contract::records::{AccountFields, ContactFields, OnCallShift};
     use crate::directory::DirectoryOptions;
     use crate::identity::{Caller, DialledSource, Identity};
     use crate::ids::{CallId, ChannelId, PbxId};

@@ -26,6 +26,7 @@
 //! | `callflow_template.saved`, `callflow_template.deleted` | a template; its code, and what was set |
 //! | `caller_rule.set`, `caller_rule.deleted` | the account; what the rule does, its id, until when |
 //! | `sound.uploaded`, `sound.deleted` | a sound; its name and title |
+//! | `guidance_pin.set`, `guidance_pin.removed` | the account; what is entered for it, and not the PIN |
 //! | `override.set`, `override.ended` | the account, or none for the whole service; what it does, until when, why |
 //! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |

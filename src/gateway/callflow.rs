@@ -20,7 +20,7 @@ use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
-use crate::callflow::guidance::{ANNOUNCEMENT_MAX, ANNOUNCEMENT_WITH_CALLER_MAX};
+use crate::callflow::guidance::announcement_ms_max;
 use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
 use crate::contract::callflow::{CallflowFields, CallflowTemplate, NewOverride, Override, own_of};
 use crate::contract::sound::SOUND_FOLDER;
@@ -317,8 +317,8 @@ pub(crate) async fn readiness(
     QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Readiness>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let (queues, now) = (state.app.plan_status.get().queues, state.app.clock.now());
-    Ok(Json(Readiness { items: state.app.directory.callflow_findings(queues, now).await? }))
+    let (seen, now) = (state.app.plan_status.get().seen, state.app.clock.now());
+    Ok(Json(Readiness { items: state.app.directory.callflow_findings(seen, now).await? }))
 }
 
 /// Administrators set overrides, and supervisors if the installation lets them.
@@ -384,8 +384,7 @@ pub(super) async fn check_announcement(state: &AppState, fields: &CallflowFields
             Kind::InvalidBody.with(format!("announcement: there is no sound {name}; upload it first"))
         );
     };
-    let most = if fields.announce_caller { ANNOUNCEMENT_WITH_CALLER_MAX } else { ANNOUNCEMENT_MAX };
-    let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    let most_ms = announcement_ms_max(fields.announce_caller);
     if sound.ms <= most_ms {
         return Ok(());
     }

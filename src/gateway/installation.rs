@@ -24,7 +24,7 @@ use super::page::page_is_built;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use super::watched::{Watched, certificate_end, disk_space, waiting_in};
-use crate::callflow::{CLOCK_OFF_MAX_S, PlanState};
+use crate::callflow::{CLOCK_OFF_MAX_S, PLANS_LEFT_DAYS_MIN, PlanState};
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
 use crate::report::ReportFont;
@@ -47,6 +47,8 @@ const DISK_FREE_PERCENT_LEAST: u64 = 3;
 const SPOOL_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A certificate that ends sooner is worth a line, in days.
 const CERTIFICATE_DAYS_LOW: i64 = 30;
+/// Plans at the PBX that end sooner are worth a line: a daemon writes them each day for weeks ahead.
+const PLANS_LEFT_MIN: SignedDuration = SignedDuration::from_hours(24 * PLANS_LEFT_DAYS_MIN);
 /// Clocks further apart put events and records out of order.
 const CLOCK_DIFFERENCE_MAX: SignedDuration = SignedDuration::from_secs(5);
 
@@ -186,6 +188,10 @@ fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
         line("queues", HealthOutcome::Failed, detail, json!({ "count": faults.len() }))
     });
     let plan = state.app.plan_status.get();
+    items.extend(plan.ends_at.filter(|at| at.duration_since(now) < PLANS_LEFT_MIN).map(|at| {
+        let detail = format!("a plan at the PBX ends at {at:.0}; from then on the account counts as open: `toritsugi callflow sync`");
+        line("plan_ends", HealthOutcome::Failed, detail, json!({ "at": at.to_string() }))
+    }));
     items.push(match plan.state {
         PlanState::Level | PlanState::Writing => {
             let detail = format!("the PBX has what was set of callflows ({} keys)", plan.wanted);

@@ -71,6 +71,7 @@ mod export;
 mod extract;
 mod faxes;
 mod forwarding;
+mod guidance_pins;
 mod health;
 mod history;
 mod history_file;

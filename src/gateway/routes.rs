@@ -28,7 +28,7 @@ use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
     caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
-    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
+    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, guidance_pins, health,
     history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
     message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
     numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, search,
@@ -158,6 +158,7 @@ fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(sounds::list, sounds::upload))
         .routes(routes!(sounds::play))
         .routes(routes!(sounds::delete))
+        .routes(routes!(guidance_pins::show, guidance_pins::set, guidance_pins::remove))
 }
 
 /// Figures, and what is made of them.

@@ -21,7 +21,7 @@ use super::extract::{NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::callflow::guidance::Guidance;
-use crate::contract::sound::{Sound, SoundKind, checked_texts};
+use crate::contract::sound::{Sound, SoundKind, SoundOrigin, checked_texts};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::sounds::{SOUNDS_MAX, SoundOutcome};
@@ -98,6 +98,7 @@ pub(crate) async fn upload(
         id: RecordId(Uuid::now_v7()),
         account,
         kind,
+        origin: SoundOrigin::Upload,
         title,
         words,
         name: guidance.name(),

@@ -13,6 +13,8 @@ use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::contract::guidance_pin::GuidancePin;
+
 /// Shortest accepted password, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 10;
 /// Longest accepted password, in characters.
@@ -71,6 +73,15 @@ impl PasswordHash {
         if distinct.len() < PASSWORD_DISTINCT_CHARS_MIN {
             return Err(PasswordError::Monotonous);
         }
+        Self::hashed(password)
+    }
+
+    /// Hashes a new PIN with a random salt. Whoever checks PINs permits few tries: six digits would be guessed.
+    pub fn of_pin(pin: &GuidancePin) -> Result<Self, PasswordError> {
+        Self::hashed(pin.expose())
+    }
+
+    fn hashed(password: &str) -> Result<Self, PasswordError> {
         let mut salt = [0; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(|_| PasswordError::Hash)?;
         let (argon2, mut out) = (Argon2::default(), [0; HASH_BYTES]);

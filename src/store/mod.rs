@@ -18,7 +18,8 @@
 //! | [`call_reports`] | calls without a message that accounts want reported |
 //! | [`caller_rules`] | callers whom accounts refuse, or who are answered first |
 //! | [`callflows`] | what happens to accounts' calls before an operator; their templates; overrides |
-//! | [`sounds`] | guidance and announcements that people uploaded |
+//! | [`sounds`] | guidance and announcements that people uploaded, or recorded by telephone |
+//! | [`guidance_pins`] | with which PIN accounts record guidance by telephone |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -103,6 +104,7 @@ pub mod drafts;
 pub mod error;
 pub mod faxes;
 pub mod group_key;
+pub mod guidance_pins;
 pub mod history;
 pub mod holidays;
 pub mod house_notices;

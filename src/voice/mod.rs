@@ -1,9 +1,11 @@
 //! Voice messages: takes the recordings that callers left (the step `voice` of a callflow) out of the PBX's directory, and
-//! makes each a message to its account, which the outbox mails with the recording.
+//! makes each a message to its account, which the outbox mails with the recording. Guidance that an account records by
+//! telephone comes the same way, and becomes a sound.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `name.rs` | the name of a file: the channel and the account |
+//! | `guidance.rs`, `tries.rs` | guidance that somebody of an account records by telephone, with a PIN |
 //! | `receiver.rs` | the task that brings the parts together |
 //!
 //! A file of the PBX's directory goes through these states:
@@ -24,10 +26,13 @@
 //!
 //! Read next: [`crate::spool`], `asterisk-conf/toritsugi-dialplan.conf` (`toritsugi-voice`), `docs/callflow.md`.
 
+pub mod guidance;
 pub mod name;
 pub mod receiver;
+pub mod tries;
 
-pub use self::name::VoiceFileName;
+pub use self::guidance::{GuidanceCaller, GuidanceRecorder, KeepError};
+pub use self::name::{GuidanceFileName, VoiceFileName};
 pub use self::receiver::{
     VoiceCall, VoiceDoor, VoiceHouse, VoiceReceiver, VoiceReport, VoiceSettings, VoiceStats,
 };

@@ -68,6 +68,17 @@ async fn an_administrator_writes_a_callflow_and_closes_the_company_for_a_time() 
     admin.looks("callflow").await;
     admin.presses("[data-allow]").await;
     admin.tab.until("no rule", "!document.querySelector('[data-rule]')").await;
+    // The PIN with which the company records its guidance by telephone.
+    writes(&admin, "guidance_pin", "111111").await;
+    writes(&admin, "guidance_entry", "7").await;
+    admin.presses("[data-set-pin]").await;
+    let refused = "document.querySelector('[data-guidance-pin] [role=alert]')?.innerText.includes('pin')";
+    admin.tab.until("that it is guessed", refused).await;
+    writes(&admin, "guidance_pin", "481516").await;
+    admin.presses("[data-set-pin]").await;
+    admin.tab.until("the PIN", "document.querySelector('[data-pin-set=\"7\"]')").await;
+    admin.presses("[data-clear-pin]").await;
+    admin.tab.until("no PIN", "!document.querySelector('[data-pin-set]')").await;
     // A field that the PBX would read in another way.
     writes(&admin, "closed_guidance", "a b").await;
     admin.presses("[data-save-callflow]").await;

@@ -160,11 +160,24 @@ async fn people_of_the_account_are_called_in_turn_before_the_guidance() {
     let lab = Lab::start().await;
     let mut service = Service::start(&lab).await;
     service.change_account("A001", json!({ "hours": closed_now() })).await;
+    // The contact who is on call comes before the numbers, and nobody reads the contact's number.
+    let id = account(&service, "A001").await;
+    let shift = json!([{ "from": "2020-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z" }]);
+    let contact = json!({
+        "account": id, "name": "夜間当番", "number": MOBILE, "on_call_shifts": shift, "do_not_tell": true,
+    });
+    let (status, contact) = service.ask("admin", Method::POST, "/v1/contacts", Some(contact)).await;
+    assert_eq!(status, StatusCode::CREATED, "{contact}");
     let fields = json!({
-        "reach": "closed", "reach_numbers": [MOBILE, SECOND_MOBILE], "reach_s": 5, "closed_guidance": "accept",
+        "reach": "closed", "reach_on_call": true, "reach_numbers": [SECOND_MOBILE], "reach_s": 5,
+        "closed_guidance": "accept",
     });
     set_callflow(&service, "A001", fields).await;
     is_level(&service).await;
+    let path = format!("/v1/accounts/{id}/callflow");
+    let (_, view) = service.ask("1001", Method::GET, &path, None).await;
+    assert_eq!(view["now"]["steps"][0]["contacts"][0]["name"], "夜間当番", "{view}");
+    assert!(!view.to_string().contains(&MOBILE[3..]), "{view}");
     // The first is a mailbox, which presses nothing; the second presses 1, and the two talk.
     lab.phone(MOBILE).is_a_mailbox_after(ms(100)).await;
     lab.phone(SECOND_MOBILE).presses_after(ms(500), "1").await;
@@ -183,6 +196,9 @@ async fn people_of_the_account_are_called_in_turn_before_the_guidance() {
         (&json!("elsewhere"), &json!([])),
         "{recorded}"
     );
+    let path = format!("/v1/history/{}", recorded["id"].as_str().unwrap());
+    let (_, whole) = service.ask("admin", Method::GET, &path, None).await;
+    assert!(!whole.to_string().contains(&MOBILE[3..]), "the contact's number: {whole}");
 
     // Nobody takes it: the guidance, unanswered.
     lab.phone(MOBILE).refuses().await;
@@ -196,7 +212,7 @@ async fn people_of_the_account_are_called_in_turn_before_the_guidance() {
 }
 
 /// The folder of uploaded sounds among those of the PBX, as this machine sees it.
-fn sounds_directory(lab: &Lab) -> PathBuf {
+pub(crate) fn sounds_directory(lab: &Lab) -> PathBuf {
     let directory = Path::new(&lab.fact("LAB_INSTANCE")).join("pbx/sounds/toritsugi-own");
     fs::create_dir_all(&directory).unwrap();
     directory

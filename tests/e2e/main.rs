@@ -23,6 +23,7 @@ mod existing_site;
 mod far_end_cdr;
 mod faults;
 mod fax;
+mod guidance;
 mod identity;
 mod lab_self_test;
 mod offline;

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::callflow::guidance::Guidance;
-use toritsugi::contract::sound::{Sound, SoundKind};
+use toritsugi::contract::sound::{Sound, SoundKind, SoundOrigin};
 use toritsugi::ids::RecordId;
 use toritsugi::store::sounds::SoundOutcome;
 use uuid::Uuid;
@@ -229,6 +229,7 @@ pub(crate) async fn keep_sound(rig: &Rig, name: &str, ms: u64) -> String {
         id: RecordId(Uuid::now_v7()),
         account: None,
         kind: SoundKind::Announcement,
+        origin: SoundOrigin::Upload,
         title: "さくら".into(),
         words: String::new(),
         name: name.into(),
@@ -402,4 +403,49 @@ async fn a_sound_is_converted_or_refused_and_an_announcement_is_no_longer_than_t
     let (_, ready) = rig.get("admin", "/v1/callflow/readiness").await;
     let missing = ready["items"].as_array().unwrap().iter().find(|one| one["kind"] == "sound_missing");
     assert!(missing.is_some_and(|one| one["detail"].as_str().unwrap().contains(name)), "{ready}");
+}
+
+#[tokio::test]
+async fn a_pin_is_set_shown_without_itself_and_removed() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/accounts/{}/guidance-pin", account(&rig, "").await);
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+    for (body, word) in [
+        (json!({ "pin": "4815" }), "6 digits"),
+        (json!({ "pin": "123456" }), "different digits"),
+        (json!({ "pin": "481516", "entry": "S-1" }), "entry"),
+    ] {
+        let (status, problem) = rig.send("admin", Method::PUT, &path, &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
+    }
+    let (status, set) = rig.send("admin", Method::PUT, &path, &json!({ "pin": "481516" })).await;
+    // The account's code is S-1.
+    assert_eq!((status, &set["entry"]), (StatusCode::OK, &json!("1")), "{set}");
+    let (_, shown) = rig.get("1001", &path).await;
+    assert_eq!(shown, set);
+    let other = json!({ "code": "T-1", "name": "みなと" });
+    let (_, other) = rig.send("admin", Method::POST, "/v1/accounts", &other).await;
+    let others = format!("/v1/accounts/{}/guidance-pin", other["id"].as_str().unwrap());
+    let (status, problem) = rig.send("admin", Method::PUT, &others, &json!({ "pin": "162342" })).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("value-taken")), "{problem}");
+    let (status, set) =
+        rig.send("admin", Method::PUT, &others, &json!({ "pin": "162342", "entry": "77" })).await;
+    assert_eq!((status, &set["entry"]), (StatusCode::OK, &json!("77")), "{set}");
+    let (status, _) = rig.send("admin", Method::DELETE, &path, &json!(null)).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+    let (_, trail) = rig.get("admin", "/v1/audit?action=guidance_pin.").await;
+    let actions: Vec<_> =
+        trail["items"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
+    assert_eq!(
+        actions,
+        [Some("guidance_pin.removed"), Some("guidance_pin.set"), Some("guidance_pin.set")],
+        "{trail}"
+    );
+    let nowhere = [&trail, &set, &shown].iter().all(|answer| {
+        let text = answer.to_string();
+        !text.contains("481516") && !text.contains("162342") && !text.contains("argon2")
+    });
+    assert!(nowhere, "{trail}");
 }

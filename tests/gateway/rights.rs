@@ -80,6 +80,9 @@ EditDirectory     PUT /v1/callflow-templates/{code}
 EditDirectory     DELETE /v1/callflow-templates/{code}
 EditDirectory     POST /v1/sounds
 EditDirectory     DELETE /v1/sounds/{sound}
+EditDirectory     PUT /v1/accounts/{account}/guidance-pin
+EditDirectory     DELETE /v1/accounts/{account}/guidance-pin
+ReadDirectory     GET /v1/accounts/{account}/guidance-pin
 LeadTeam          GET /v1/caller-rules
 LeadTeam          POST /v1/caller-rules
 LeadTeam          DELETE /v1/caller-rules/{caller_rule}

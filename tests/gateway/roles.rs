@@ -163,6 +163,9 @@ GET    /v1/sounds                                | yes  yes  yes  yes  yes  yes 
 POST   /v1/sounds?title=x                        | no   no   no   no   no   yes  | no sound
 GET    /v1/sounds/{sound}/audio                  | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/sounds/{sound}                        | no   no   no   no   no   yes  |
+PUT    /v1/accounts/{account}/guidance-pin       | no   no   no   no   no   yes  | {"pin":"481516","entry":"9999999"}
+GET    /v1/accounts/{account}/guidance-pin       | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/accounts/{account}/guidance-pin       | no   no   no   no   no   yes  |
 GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
 DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
@@ -608,6 +611,11 @@ impl Scene {
             ),
             ("/contract", format!("/v1/accounts/{id}/contract"), json!({"formula": "AR-open", "goal": 0.9})),
             ("/callflow", format!("/v1/accounts/{id}/callflow"), json!({})),
+            (
+                "/guidance-pin",
+                format!("/v1/accounts/{id}/guidance-pin"),
+                json!({"pin": "481516", "entry": n.to_string()}),
+            ),
             ("/pronunciation", format!("/v1/accounts/{id}/pronunciation"), json!({"content": "T2dnUw=="})),
         ];
         if let Some((_, path, fields)) = written.iter().find(|(part, ..)| text.contains(part)) {

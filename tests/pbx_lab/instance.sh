@@ -117,6 +117,8 @@ CONF
 exten => 0355501090,1,Goto(toritsugi-fax,\${EXTEN},1)
 exten => 0355501091,1,Goto(toritsugi-fax,\${EXTEN},1)
 CONF
+  # A number at which guidance is recorded.
+  printf 'exten => 0355501095,1,Goto(toritsugi-guidance,s,1)\n' > "$PBX/etc/local.d/guidance-numbers.conf"
   cat > "$PBX/etc/local.d/musiconhold.conf" <<CONF
 [default](+)
 directory = $INSIDE_PBX/moh

@@ -1,4 +1,5 @@
-//! The actions that place a call of a fixed Local channel: one writes plans into the PBX's database, the other whispers.
+//! The actions that place a call of a fixed Local channel: one writes plans into the PBX's database, one looks for sounds, the
+//! other whispers.
 //!
 //! `DBPut` needs the class `system`, which would let its user run programs, and `Setvar` refuses the function DB. So the
 //! daemon places a call of one fixed Local channel: its dialplan, context `toritsugi-plan`, writes the keys that the call's
@@ -48,6 +49,33 @@ impl Action {
     }
 }
 
+/// The channel whose dialplan looks for sounds.
+const PROBE_CHANNEL: &str = "Local/sounds@toritsugi-plan/n";
+
+impl Action {
+    /// Asks which of these sounds the PBX has no file of; it answers with the event `ToritsugiSounds`, which names the order.
+    ///
+    /// # Errors
+    /// [`ActionError`] for more sounds than an order holds, or a name that is none.
+    pub fn probe_sounds(order: &str, sounds: &[String]) -> Result<Self, ActionError> {
+        check_word("Variable", order, 40, b"", "an order of 1 to 40 letters or digits")?;
+        let mut action = Self::bare("Originate")
+            .fixed("Channel", PROBE_CHANNEL)
+            .fixed("Context", "toritsugi-plan")
+            .fixed("Exten", "done")
+            .fixed("Priority", "1")
+            .fixed("Async", "true")
+            .fixed("Timeout", TIMEOUT_MS)
+            .with("Variable", &format!("__TORITSUGI_ORDER={order}"))?;
+        for (n, sound) in (1..).zip(sounds) {
+            let allowed = "sounds of 1 to 200 letters, digits, '/', '_' or '-'";
+            check_word("Variable", sound, 200, b"/_-", allowed)?;
+            action = action.with("Variable", &format!("__TORITSUGI_K{n}={sound}"))?;
+        }
+        Ok(action)
+    }
+}
+
 /// Most time that a whisper takes to begin, in milliseconds.
 const WHISPER_TIMEOUT_MS: &str = "5000";
 
@@ -80,6 +108,20 @@ impl Action {
 mod tests {
     use super::*;
     use crate::ami::action::ActionId;
+
+    #[test]
+    fn a_probe_names_sounds_and_nothing_else() {
+        let sounds = ["custom/a_B-1".to_owned(), "toritsugi/closed".to_owned()];
+        let text = Action::probe_sounds("1f00", &sounds).unwrap().encode(&ActionId::new(1, 1));
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("Channel: Local/sounds@toritsugi-plan/n\r\n"), "{text}");
+        assert!(text.contains("Variable: __TORITSUGI_K2=toritsugi/closed\r\n"), "{text}");
+        for sound in ["", "a,b", "${X}", "a b", "../a"] {
+            assert!(Action::probe_sounds("1", &[sound.to_owned()]).is_err(), "{sound}");
+        }
+        let many = vec!["a".to_owned(); BATCH_CHANGES_MAX];
+        assert!(Action::probe_sounds("1", &many).is_ok());
+    }
 
     #[test]
     fn a_whisper_names_one_channel_and_sounds() {

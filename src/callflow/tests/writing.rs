@@ -103,7 +103,8 @@ fn the_pbx_gets_what_is_wanted_and_old_versions_go_later() {
             missing: 0,
             version: 0,
             clock_ahead_s: None,
-            queues: None,
+            seen: SeenAtPbx::default(),
+            ends_at: sync.status().ends_at,
             problem: None
         }
     );
@@ -157,7 +158,8 @@ fn a_pbx_that_writes_nothing_is_asked_again_later_and_the_problem_is_named() {
             missing: 0,
             version: 0,
             clock_ahead_s: None,
-            queues: None,
+            seen: SeenAtPbx::default(),
+            ends_at: sync.status().ends_at,
             problem: None
         }
     );

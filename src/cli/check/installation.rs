@@ -28,7 +28,7 @@ use toritsugi::ids::QueueName;
 
 use super::Finding;
 use super::dialplan::{Context, Dialplan, Priority};
-use super::{fax, voice};
+use super::{callflow, fax, voice};
 
 /// The contexts of toritsugi-dialplan.conf, and what does not work without each.
 const OWN_CONTEXTS: [(&str, &str); 5] = [
@@ -65,6 +65,7 @@ pub(super) async fn check(config: &Config, handle: &Handle) -> Vec<Finding> {
     findings.extend(dialplan(&config.pbx, first, handle).await);
     findings.extend(fax::pbx(config, handle).await);
     findings.extend(voice::pbx(config, handle).await);
+    findings.extend(callflow::plans(handle).await);
     findings
 }
 

@@ -158,6 +158,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("callflow templates", "契約先が共に使う受付の型を一覧にします", &["toritsugi callflow templates"]),
     row("callflow save-template", "契約先の受付の設定を型にします。同じ型があれば書き換えます", &["toritsugi callflow save-template standard --from A001 --name 標準 --dry-run"]),
     row("callflow delete-template", "どの契約先も使っていない受付の型を消します", &["toritsugi callflow delete-template standard"]),
+    row("callflow pin", "契約先の人が電話でガイダンスを録音するための暗証番号を決めます（端末か標準入力から読みます）", &["toritsugi callflow pin A001", "toritsugi callflow pin A001 --remove"]),
     row("sounds", "ガイダンスと応答前ウィスパー: アップロードした WAV ファイル", &[]),
     row("sounds list", "アップロードした音声を一覧にします", &["toritsugi sounds list"]),
     row("sounds add", "WAV ファイルを電話の音に変えてアップロードし、受付の設定に書く名前を表示します", &["toritsugi sounds add sakura-closed.wav --title さくら歯科の時間外", "toritsugi sounds add sakura.wav --title さくら歯科 --kind announcement"]),

@@ -45,6 +45,18 @@ impl OnCallShift {
     }
 }
 
+/// Those of an account's contacts who are on call at `at`, in the order in which they are given: who is in a shift by date; where
+/// nobody is, who has a place in the on-call list.
+pub fn on_call_at(contacts: &[Contact], at: Timestamp) -> impl Iterator<Item = &Contact> {
+    let in_shift = move |contact: &Contact| OnCallShift::any_covers(&contact.fields.on_call_shifts, at);
+    let by_date = contacts.iter().any(in_shift);
+    contacts.iter().filter(
+        move |contact| {
+            if by_date { in_shift(contact) } else { contact.fields.on_call_order.is_some() }
+        },
+    )
+}
+
 /// The fields of a contact that a person sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

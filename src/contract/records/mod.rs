@@ -40,7 +40,7 @@ pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, Number
 pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{
     CONTACT_DAYS_OFF_MAX, CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, ON_CALL_SHIFTS_MAX,
-    OnCallShift, Presence, PresenceState, RING_S,
+    OnCallShift, Presence, PresenceState, RING_S, on_call_at,
 };
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
 pub use self::message_endpoint::{

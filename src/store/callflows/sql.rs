@@ -271,6 +271,7 @@ mod tests {
             voice_guidance: Some("g".into()),
             voice_max_s: 60,
             reach: OfferedWhen::Both,
+            reach_on_call: true,
             reach_numbers: vec!["1001".into()],
             reach_s: 6,
             reach_accept: false,

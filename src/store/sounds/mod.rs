@@ -1,4 +1,4 @@
-//! Sounds that people uploaded, and their files.
+//! Sounds that people uploaded or recorded by telephone, and their files.
 //!
 //! Invariant: a name is that of its content, and is there once. Each change counts as one of the directory, so that each daemon
 //! brings the files to its PBX.

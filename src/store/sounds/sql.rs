@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::{Backend, DbRow};
-use crate::contract::sound::{Sound, SoundKind};
+use crate::contract::sound::{Sound, SoundKind, SoundOrigin};
 use crate::ids::RecordId;
 use crate::store::error::refusal;
 use crate::store::sounds::{SOUNDS_MAX, SoundOutcome};
@@ -47,8 +47,8 @@ impl Backend {
             return Ok(SoundOutcome::TooMany);
         }
         sqlx::query(
-            "INSERT INTO sounds (id, account_id, kind, title, words, name, ms, by_name, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO sounds (id, account_id, kind, title, words, name, ms, by_name, created_ms, origin)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(sound.id)
         .bind(sound.account)
@@ -59,6 +59,7 @@ impl Backend {
         .bind(i64::try_from(sound.ms).unwrap_or(i64::MAX))
         .bind(&sound.by_name)
         .bind(to_ms(sound.created_at))
+        .bind(sound.origin.as_str())
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the sound", None))?;
@@ -85,6 +86,7 @@ fn sound_of(row: &DbRow) -> Result<Sound, sqlx::Error> {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
         kind: SoundKind::parse(row.try_get("kind")?).unwrap_or_default(),
+        origin: SoundOrigin::parse(row.try_get("origin")?).unwrap_or_default(),
         title: row.try_get("title")?,
         words: row.try_get("words")?,
         name: row.try_get("name")?,
@@ -112,6 +114,7 @@ mod tests {
             id: RecordId(Uuid::from_u128(n)),
             account,
             kind: SoundKind::Announcement,
+            origin: SoundOrigin::Phone,
             title: "さくら".into(),
             words: "さくら歯科です".into(),
             name: name.into(),

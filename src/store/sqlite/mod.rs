@@ -62,6 +62,8 @@ mod erasure;
 mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
+#[path = "../guidance_pins/sql.rs"]
+mod guidance_pins;
 #[path = "../history/sql.rs"]
 mod history;
 #[path = "../history/large/sql.rs"]
