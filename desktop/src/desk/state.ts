@@ -7,7 +7,7 @@
 // | event | what it changes |
 // |---|---|
 // | stream.snapshot | calls and links are these and no others; what is about calls that are gone goes |
-// | call.offered, .presented, .rescinded, .answered, .held, .resumed, .updated, .ended | that call |
+// | call.offered, .queued, .guidance, .presented, .rescinded, .announced, .answered, .held, .resumed, .updated, .ended | that call |
 // | call.transfer.* | that call's transfer |
 // | message.* | that message |
 // | call.disposed | what an operator recorded about that call |
@@ -276,6 +276,12 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
     ...(data.inferred ? { inferred: true } : {}),
     ...(cardOf(data) ?? {}),
   };
+  if (data.queue) known.queue = data.queue;
+  else delete known.queue;
+  if (data.treatment) known.treatment = data.treatment;
+  else delete known.treatment;
+  if (data.guidance) known.guidance = data.guidance;
+  else delete known.guidance;
   const at = (now: Call, state: Call['state']): Call =>
     state === call.state && call.since ? { ...now, state, since: call.since } : { ...now, state, since: event.at };
   switch (event.kind) {
@@ -305,6 +311,10 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
       return at(known, data.state ?? 'held');
     case 'call.resumed':
       return at(known, data.state ?? 'answered');
+    case 'call.queued':
+    case 'call.guidance':
+    case 'call.announced':
+      return at(known, data.state ?? known.state);
     case 'call.updated': {
       const places = data.presented_to ? { presented_to: data.presented_to, operator } : {};
       return at({ ...known, ...places }, data.state ?? known.state);
