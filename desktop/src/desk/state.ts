@@ -41,6 +41,9 @@ const MESSAGES_MAX = 200;
 /** Calls for which events brought what was recorded, the latest of which are kept. */
 const RECORDED_MAX = 200;
 
+/** Events that tell how a call waits or where it no longer rings, and not whose it is. */
+const BESIDE: ReadonlySet<string> = new Set(['call.queued', 'call.guidance', 'call.announced', 'call.rescinded']);
+
 export interface Viewer {
   id: string;
   role: Role;
@@ -239,6 +242,8 @@ function afterCall(state: DeskState, event: StreamEvent): DeskState {
   if (!id) return state;
   const before = state.calls.get(id);
   if (event.kind === 'call.ended') return afterEnd(state, before, id, event.data as unknown as EndedData);
+  // They do not tell of a call that nobody here sees.
+  if (!before && BESIDE.has(event.kind)) return state;
   const now = changed(before ?? begun(id, event), event);
   if (!now) return state;
   if (!concerns(state, now)) {
