@@ -61,11 +61,12 @@ async fn history(service: &Service, calls: usize) -> Vec<Value> {
     found
 }
 
-/// Without what nobody knows of a call that no daemon saw: whose phones rang, and who else was reached.
+/// Without what nobody knows of a call that no daemon saw: whose phones rang, whose screens showed it, and who else was reached.
 fn seen(call: &Value) -> Seen {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let segments = call["segments"].as_array().unwrap();
-    let known = segments.iter().filter(|one| one["kind"] != "presented" && one["kind"] != "elsewhere");
+    let unknown = [json!("presented"), json!("unacknowledged"), json!("elsewhere")];
+    let known = segments.iter().filter(|one| !unknown.contains(&one["kind"]));
     let known = known.map(|one| [text(&one["kind"]), text(&one["target"]), text(&one["result"])]).collect();
     let operators = call["operators"].as_array().unwrap().iter().map(text).collect();
     (text(&call["account"]), text(&call["outcome"]), operators, known)
