@@ -212,6 +212,7 @@ async fn a_caller_whom_nobody_takes_waits_in_both_queues_and_overflows() {
     set_callflow(&service, "A001", fields).await;
     is_level(&service).await;
     let mut events = service.follow("2001", None).await;
+    events.next().await.expect("a snapshot without the call");
     let (chosen, heard, cause) = refused(&lab, SAKURA).await;
     assert_eq!((chosen.as_str(), cause), ("o", 34));
     assert!(heard.ever_hears(Tone::PROMPT), "{:?}", heard.per_second());
