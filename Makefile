@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures callflow-soak lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ callflow-figures: ## prints what a callflow adds to a call, and how fast changes
 	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \
 	  TORITSUGI_FLOW_CHANGES=$${TORITSUGI_FLOW_CHANGES:-50} TORITSUGI_FLOW_CROWD=$${TORITSUGI_FLOW_CROWD:-600} \
 	  tests/all.sh --profile figures --test e2e -- callflow_figures:: --nocapture
+
+callflow-soak: ## faults while 30,000 keys of plans are written (TORITSUGI_PLAN_ACCOUNTS, 7500), and 220 calls without a daemon
+	@TORITSUGI_PLAN_ACCOUNTS=$${TORITSUGI_PLAN_ACCOUNTS:-7500} TORITSUGI_SOAK=$${TORITSUGI_SOAK:-4} \
+	  tests/all.sh --test e2e -- plan_faults:: --nocapture
+	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- offline::calls_of_a_time --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh

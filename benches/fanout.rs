@@ -266,6 +266,9 @@ fn draft(n: usize, kind: EventKind, state: CallState, operator: Option<&Extensio
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     };
     let audience =

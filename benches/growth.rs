@@ -246,6 +246,9 @@ fn call(n: usize) -> CallView {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

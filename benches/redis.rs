@@ -164,6 +164,9 @@ fn view_of(n: u64, state: CallState) -> CallView {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

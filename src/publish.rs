@@ -15,6 +15,8 @@
 //!    it, in order. Tests: `EventOrder`, `a_pop_waits_for_its_card_but_not_for_ever`.
 //! 2. `call.presented` of an operator comes before `call.answered` of that operator, also when both become known at
 //!    once. Tests: `EventOrder`, `any_order_of_events_keeps_the_invariant`.
+//!    `call.announced` of an operator comes between the two. Tests: `EventOrder`,
+//!    `a_waiting_caller_shows_the_queue_and_what_is_played`.
 //! 3. When one of several phones is picked up, the PBX silences the others at once and connects the caller later, after
 //!    any announcement. Each event comes when it happens: `call.rescinded` of the others (`answered_elsewhere`), then
 //!    `call.answered`; the order is the other way round only if the PBX connects the caller first. The operator who
@@ -123,6 +125,7 @@ pub fn from_notice(notice: &Notice) -> NewEvent {
     put_times(&mut data, view);
     if !gone {
         put(&mut data, "state", &view.state);
+        put_waiting(&mut data, view);
     }
     let (kind, audience) = kind_and_audience(&notice.kind, view, &mut data);
     if view.inferred {
@@ -377,6 +380,12 @@ fn kind_and_audience(
             put_card(data, view);
             (EventKind::CallOffered, Audience::Supervisors)
         }
+        NoticeKind::Queued { .. } => (EventKind::CallQueued, audience_of_call(view)),
+        NoticeKind::Guidance { .. } => (EventKind::CallGuidance, audience_of_call(view)),
+        NoticeKind::Announced { operator, picked_up_at } => {
+            put_picked_up(data, Some(*picked_up_at));
+            (EventKind::CallAnnounced, operator_only(data, operator))
+        }
         NoticeKind::Presented { operator } => {
             put_card(data, view);
             // The call rings here while another operator has it (a consultation), or it moved to this operator directly
@@ -403,11 +412,7 @@ fn kind_and_audience(
             if let Some(operator) = &view.operator {
                 put(data, "operator", operator);
             }
-            let audience = match view.left() {
-                [] => operators_or_supervisors(view.operators().cloned().collect()),
-                people => Audience::SupervisorsOfPeople(people.to_vec()),
-            };
-            (EventKind::CallUpdated, audience)
+            (EventKind::CallUpdated, audience_of_call(view))
         }
         NoticeKind::Ended { outcome, operators, .. } => {
             put(data, "outcome", outcome);
@@ -431,6 +436,14 @@ fn put_picked_up(data: &mut Map<String, Value>, picked_up_at: Option<Timestamp>)
     }
 }
 
+/// Those whom the call concerns: its operators, whoever had it last if it is with nobody, or the supervisors while it waits.
+fn audience_of_call(view: &CallView) -> Audience {
+    match view.left() {
+        [] => operators_or_supervisors(view.operators().cloned().collect()),
+        people => Audience::SupervisorsOfPeople(people.to_vec()),
+    }
+}
+
 fn operators_or_supervisors(operators: Vec<Extension>) -> Audience {
     if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) }
 }
@@ -439,6 +452,19 @@ fn operators_or_supervisors(operators: Vec<Extension>) -> Audience {
 fn put_card(data: &mut Map<String, Value>, view: &CallView) {
     if let Some(Ok(Value::Object(card))) = view.card.as_deref().map(serde_json::to_value) {
         data.extend(card);
+    }
+}
+
+/// Puts where a caller is who is not with an operator: each event of a call tells all of it.
+fn put_waiting(data: &mut Map<String, Value>, view: &CallView) {
+    if let Some(queue) = &view.queue {
+        put(data, "queue", queue);
+    }
+    if let Some(treatment) = &view.treatment {
+        put(data, "treatment", treatment);
+    }
+    if let Some(guidance) = &view.guidance {
+        put(data, "guidance", guidance);
     }
 }
 

@@ -32,6 +32,8 @@ function shown(state: DeskState): unknown {
     operator: call.operator && mine(call.operator) ? call.operator : undefined,
     answered_at: call.operator && mine(call.operator) ? call.answered_at : undefined,
     presented_to: call.presented_to.filter(mine).sort(),
+    queue: call.queue?.name,
+    guidance: call.guidance,
   }));
 }
 

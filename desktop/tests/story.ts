@@ -56,7 +56,8 @@ export function story(seed: number, steps: number, viewer: Viewer): Told[] {
     const named = audience === 'supervisors' ? viewer.role !== 'operator' : audience.some(mine.sees);
     const left = before !== undefined && mine.call(before) && (gone || !mine.call(view));
     const id = `t1-${clock}`;
-    const state = gone ? {} : { state: view.state };
+    const waits = { ...(view.queue ? { queue: view.queue } : {}), ...(view.guidance ? { guidance: view.guidance } : {}) };
+    const state = gone ? {} : { state: view.state, ...waits };
     const event: StreamEvent = { id, kind, at: time(), pbx: 'p', call: view.id, data: { ...state, ...data } };
     const snapshot: StreamEvent = {
       id,
@@ -101,6 +102,8 @@ export function story(seed: number, steps: number, viewer: Viewer): Told[] {
       if (!operator || (call.operator && call.presented_to.length > 1)) return;
       const answered_at = call.answered_at ?? at(clock + 1);
       const answered: CallView = { ...call, operator, state: 'answered', answered_at };
+      delete answered.queue;
+      delete answered.guidance;
       answered.presented_to = call.presented_to.slice(1);
       tell('call.answered', answered, [operator], { operator, answered_at }, call);
       for (const loser of call.presented_to.slice(1)) {
@@ -108,6 +111,18 @@ export function story(seed: number, steps: number, viewer: Viewer): Told[] {
         const view = { ...before, presented_to: before.presented_to.filter((one) => one !== loser) };
         tell('call.rescinded', view, [loser], { operator: loser, reason: 'answered_elsewhere' }, before);
       }
+    },
+    queue(call) {
+      if (call.operator) return;
+      const view: CallView = { ...call, queue: { name: `q${clock}`, since: time(), position: 1 } };
+      delete view.guidance;
+      tell('call.queued', view, view.presented_to.length ? view.presented_to : 'supervisors', {}, call);
+    },
+    guide(call) {
+      if (call.operator) return;
+      const view: CallView = { ...call, guidance: `sound${clock}` };
+      delete view.queue;
+      tell('call.guidance', view, view.presented_to.length ? view.presented_to : 'supervisors', {}, call);
     },
     hold(call) {
       if (!call.operator) return;
@@ -152,7 +167,7 @@ export function story(seed: number, steps: number, viewer: Viewer): Told[] {
       continue;
     }
     if (!calls.size) continue;
-    const words = ['present', 'present', 'present', 'rescind', 'answer', 'answer', 'hold', 'update', 'leave', 'end'];
+    const words = ['queue', 'guide', 'present', 'present', 'present', 'rescind', 'answer', 'answer', 'hold', 'update', 'leave', 'end'];
     steps_of[pick(words)]?.(pick([...calls.values()]));
   }
   return told;

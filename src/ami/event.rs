@@ -252,6 +252,8 @@ pub enum Event {
         channel: Channel,
         /// The queue.
         queue: QueueName,
+        /// At which place, from 1.
+        position: Option<u32>,
     },
     /// QueueCallerLeave: served, timed out or gone.
     QueueLeft(Channel),

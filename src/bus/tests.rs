@@ -51,6 +51,9 @@ fn view(call: u8, presented_to: &[u8], operator: Option<u8>) -> Arc<CallView> {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     })
 }

@@ -14,11 +14,13 @@ use smol_str::SmolStr;
 
 use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
+use super::output::NoticeKind;
 use super::queue_visit;
 use super::queue_visit::Treated;
 use super::stage::{Call, RemovedLeg};
-use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event, NAME_CHARS_MAX};
 use crate::contract::call::{Direction, Outcome};
+use crate::identity::printable;
 use crate::ids::{BridgeId, CallId, ChannelId, QueueName};
 
 /// `AST_CAUSE_ANSWERED_ELSEWHERE`.
@@ -71,7 +73,9 @@ impl Model {
             }
             Event::BridgeMerged { from, to } => self.on_bridge_merged(now, &from, &to),
             Event::BridgeGone(bridge) => self.on_bridge_gone(now, &bridge),
-            Event::QueueJoined { channel, queue } => self.on_queue_joined(now, &channel, queue),
+            Event::QueueJoined { channel, queue, position } => {
+                self.on_queue_joined(now, &channel, queue, position);
+            }
             Event::QueueLeft(channel) => self.on_queue_left(now, &channel),
             Event::BlindTransferred { transferer, transferee, success: true, .. } => {
                 self.on_blind_transferred(now, &transferer, transferee.as_ref());
@@ -131,6 +135,7 @@ impl Model {
             hangup_requested: None,
             hung_up: false,
             picked_up_at: None,
+            announced: false,
             consulted: false,
             released: false,
             progress: false,
@@ -314,16 +319,26 @@ impl Model {
         }
     }
 
-    fn on_queue_joined(&mut self, now: Timestamp, channel: &Channel, queue: QueueName) {
+    fn on_queue_joined(
+        &mut self,
+        now: Timestamp,
+        channel: &Channel,
+        queue: QueueName,
+        position: Option<u32>,
+    ) {
         if self.upsert_leg(now, channel).is_some() {
             self.accept_caller(now, channel, false);
         }
         self.update_call(now, channel, |call| {
-            queue_visit::join(&mut call.queue_visits, queue, now);
+            queue_visit::join(&mut call.queue_visits, queue.clone(), position, now);
             call.queued = true;
             call.tried = true;
             call.overflowed = false;
             call.abandoned = false;
+            call.guidance = None;
+            if call.is_of_caller(channel) {
+                call.push_notice(now, NoticeKind::Queued { queue, position });
+            }
         });
         if let Some(id) = self.call_of(&channel.id) {
             self.add_extension(id, channel);
@@ -431,6 +446,21 @@ impl Model {
                 };
                 let treated = Treated { at: now, letter: char::from(letter) };
                 self.update_call(now, channel, |call| call.treated = Some(treated));
+            }
+            "ToritsugiStep" => {
+                let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                let says = field("Verb").is_some_and(|(_, verb)| verb == b"say");
+                let sound = field("Name").and_then(|(_, name)| std::str::from_utf8(name).ok());
+                let Some(sound) = sound.filter(|_| says).and_then(|sound| printable(sound, NAME_CHARS_MAX))
+                else {
+                    return;
+                };
+                self.update_call(now, channel, |call| {
+                    if call.is_of_caller(channel) {
+                        call.guidance = Some(sound.to_string());
+                        call.push_notice(now, NoticeKind::Guidance { sound: sound.to_string() });
+                    }
+                });
             }
             _ => {}
         }

@@ -118,6 +118,7 @@ impl Model {
         }
         call.removed_legs.clear();
         self.set_unattended_timer(now, id, unattended_until);
+        self.note_announced(now, id);
         self.flush(id);
     }
 
@@ -307,7 +308,7 @@ impl Model {
     }
 
     /// Whether this phone was picked up for the caller, and the PBX has not connected the two.
-    fn is_picked_up(&self, call: &Call, id: &ChannelId) -> bool {
+    pub(super) fn is_picked_up(&self, call: &Call, id: &ChannelId) -> bool {
         self.legs.get(id).is_some_and(|leg| leg.has_answered() && leg.is_open())
             && !call.operators_legs.contains(id)
             && self.is_dialled_for_caller(call, id)
@@ -445,6 +446,7 @@ fn apply_changes(
         call.answered_at.get_or_insert(now);
         call.queued = false;
         call.passed_on = false;
+        call.guidance = None;
     }
     // The pop of a consulted operator is neither new nor withdrawn: it stays.
     let kept = before.iter().filter(|p| {

@@ -143,6 +143,8 @@ pub(crate) struct Leg {
     /// When it was picked up, dialled for the caller: it may hear an announcement or have to press a key before the PBX
     /// connects the two.
     pub(crate) picked_up_at: Option<Timestamp>,
+    /// It was reported that it was picked up and is not connected yet.
+    pub(crate) announced: bool,
     /// It was dialled for a consultation, not for the caller.
     pub(crate) consulted: bool,
     /// Its phone passed the caller on (BlindTransfer), so it does not have the caller, although it still lives.

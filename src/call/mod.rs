@@ -7,10 +7,12 @@
 //! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the
 //! stages of a call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
 //! come from outside), `outbound` (the records of those that go there), `recall` (an operator who is called back),
-//! `derive` (what the legs mean for the operators), `offer` (identity and card), `resync` (channel lists after a gap),
+//! `derive` (what the legs mean for the operators), `announced` (operators
+//! who hear an announcement), `offer` (identity and card), `resync` (channel lists after a gap),
 //! [`queue_visit`] (waits in queues), [`snapshot`] (restart of the daemon), `query` (reads for transfer, supervision and call control), `check` (the
 //! invariant).
 
+mod announced;
 mod apply_event;
 mod check;
 mod derive;
@@ -30,6 +32,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use announced::ANNOUNCEMENT_MIN;
 pub use direction::ENDPOINTS_REMEMBERED_MAX;
 pub use input::Input;
 pub use leg::{EndpointRules, PHONE_DIGITS_MAX};

@@ -83,6 +83,8 @@ pub(crate) enum TimerKind {
     Stage,
     /// Nobody has attended to the caller for [`super::derive::UNATTENDED_DELAY`].
     Unattended,
+    /// A phone was picked up [`super::ANNOUNCEMENT_MIN`] ago.
+    Announced,
 }
 
 /// How many things the model holds; for metrics and for the tests of its bounds.
@@ -180,7 +182,7 @@ impl Model {
             self.timers.remove(&(at, id, kind));
             match kind {
                 TimerKind::Stage => self.on_stage_timeout(now, id),
-                TimerKind::Unattended => self.derive(now, id),
+                TimerKind::Unattended | TimerKind::Announced => self.derive(now, id),
             }
         }
         self.expire_tombstones(now);
@@ -239,6 +241,9 @@ impl Model {
         }
         if let Some(at) = call.unattended_until {
             self.timers.remove(&(at, call.id, TimerKind::Unattended));
+        }
+        if let Some(at) = call.announced_from {
+            self.timers.remove(&(at, call.id, TimerKind::Announced));
         }
     }
 

@@ -9,7 +9,7 @@ use super::queue_visit::{QueueVisit, Treated};
 use crate::contract::call::{CallState, CallView, Outcome};
 use crate::contract::history::Segment;
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId, Extension};
+use crate::ids::{CallId, ChannelId, Extension, QueueName};
 
 /// What the owner of the model must do next; drained with [`super::Model::poll_output`].
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,25 @@ pub struct Notice {
 pub enum NoticeKind {
     /// The call reached the service.
     Offered,
+    /// The caller waits in a queue.
+    Queued {
+        /// The queue.
+        queue: QueueName,
+        /// At which place, from 1.
+        position: Option<u32>,
+    },
+    /// The caller hears guidance of a plan.
+    Guidance {
+        /// The sound of the PBX.
+        sound: String,
+    },
+    /// An operator picked up, and the PBX has something to say to them before it connects the two.
+    Announced {
+        /// The operator.
+        operator: Extension,
+        /// When the phone was picked up.
+        picked_up_at: Timestamp,
+    },
     /// The call rings at an operator: the pop.
     Presented {
         /// Whose phone rings.

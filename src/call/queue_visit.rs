@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::callflow::{HORIZON_LETTER, Letter};
-use crate::contract::call::Outcome;
+use crate::contract::call::{CallQueue, CallTreatment, Outcome};
 use crate::ids::QueueName;
 
 /// Most visits that a call keeps: the first of them, because the waiting began there.
@@ -50,6 +50,9 @@ pub struct QueueVisit {
     pub queue: QueueName,
     /// When the caller joined.
     pub from: Timestamp,
+    /// At which place, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u32>,
     /// When the caller left.
     pub until: Option<Timestamp>,
     /// How it ended; of a visit that ended with a phone that was picked up, until the call is over, how it will end if the
@@ -75,14 +78,31 @@ impl Treated {
         }
         Letter::ALL.into_iter().find(|letter| letter.as_char() == self.letter).map(|letter| (letter, false))
     }
+
+    /// The treatment in the public view.
+    pub(super) fn of_view(&self) -> Option<CallTreatment> {
+        let (letter, _) = self.treatment()?;
+        Some(match letter {
+            Letter::Open => CallTreatment::Open,
+            Letter::Closed => CallTreatment::Closed,
+            Letter::Holiday => CallTreatment::Holiday,
+            Letter::Override => CallTreatment::Override,
+        })
+    }
 }
 
 /// The caller joined a queue.
-pub(super) fn join(visits: &mut Vec<QueueVisit>, queue: QueueName, now: Timestamp) {
+pub(super) fn join(visits: &mut Vec<QueueVisit>, queue: QueueName, position: Option<u32>, now: Timestamp) {
     leave(visits, now, QueueResult::Left);
     if visits.len() < QUEUE_VISITS_MAX {
-        visits.push(QueueVisit { queue, from: now, until: None, result: None });
+        visits.push(QueueVisit { queue, from: now, position, until: None, result: None });
     }
+}
+
+/// The queue in which the caller waits, for the public view.
+pub(super) fn present(visits: &[QueueVisit]) -> Option<CallQueue> {
+    let visit = visits.last().filter(|visit| visit.until.is_none())?;
+    Some(CallQueue { name: visit.queue.clone(), since: visit.from, position: visit.position })
 }
 
 /// The caller left the queue, if the caller was in one.

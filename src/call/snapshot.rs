@@ -75,6 +75,8 @@ pub struct CallSnapshot {
     queue_visits: Vec<QueueVisit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     treated: Option<Treated>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guidance: Option<String>,
 }
 
 /// One channel of the call.
@@ -171,6 +173,7 @@ impl Model {
             with_pbx: call.with_pbx,
             queue_visits: call.queue_visits.clone(),
             treated: call.treated.clone(),
+            guidance: call.guidance.clone(),
         })
     }
 
@@ -235,6 +238,7 @@ impl Model {
         call.with_pbx = snapshot.with_pbx;
         call.queue_visits = snapshot.queue_visits;
         call.treated = snapshot.treated;
+        call.guidance = snapshot.guidance;
         for linked in &call.linked {
             self.linked.insert(linked.clone(), id);
         }
@@ -282,6 +286,7 @@ impl Model {
             ring_reported: false,
             hung_up: snapshot.hung_up,
             picked_up_at: snapshot.picked_up_at,
+            announced: false,
             consulted: snapshot.consulted,
             released: snapshot.released,
             // Older than any list: the first list judges it.

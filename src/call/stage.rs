@@ -22,9 +22,9 @@ use smol_str::SmolStr;
 use super::leg::{EndpointRules, PHONE_DIGITS_MAX};
 use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
-use super::queue_visit::{QueueVisit, Treated};
+use super::queue_visit::{self, QueueVisit, Treated};
 use crate::ami::event::{Channel, DialStatus};
-use crate::contract::call::{CallState, CallView, Direction, Outcome};
+use crate::contract::call::{CallQueue, CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
 use crate::identity::{Caller, DialledSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
@@ -226,6 +226,10 @@ pub(crate) struct Call {
     pub(crate) queue_visits: Vec<QueueVisit>,
     /// How a plan of the PBX treats the call.
     pub(crate) treated: Option<Treated>,
+    /// The sound of that plan that the caller hears.
+    pub(crate) guidance: Option<String>,
+    /// When it is next reported that a phone was picked up whose operator still hears an announcement.
+    pub(crate) announced_from: Option<Timestamp>,
     /// A phone was dialled for the caller, or the caller waited in a queue.
     pub(crate) tried: bool,
     /// A phone that was dialled for the caller refused, or was busy.
@@ -291,6 +295,8 @@ impl Call {
             queued: false,
             queue_visits: Vec::new(),
             treated: None,
+            guidance: None,
+            announced_from: None,
             tried: false,
             refused: false,
             unanswered: false,
@@ -340,13 +346,18 @@ impl Call {
         self.operators.clear();
         self.operators_legs.clear();
         self.queue_visits.clear();
-        self.treated = None;
+        (self.treated, self.guidance) = (None, None);
         self.pending_notices.clear();
     }
 
     /// Whether the call sends notices: inbound calls do, until their end.
     pub(crate) fn is_reportable(&self) -> bool {
         self.direction == Direction::Inbound && self.ended_at.is_none()
+    }
+
+    /// Whether the call sends notices and this is its caller's channel.
+    pub(crate) fn is_of_caller(&self, channel: &Channel) -> bool {
+        self.is_reportable() && self.caller.as_ref() == Some(&channel.id)
     }
 
     /// Whether the call can be removed: no legs, and no notices to come.
@@ -366,7 +377,8 @@ impl Call {
 
     /// Takes the notices that may go out now, in order. Each holds the call's present view, so that a pop that waited
     /// shows the newest card; but an operator stays in `presented_to` until the notice that ends the ringing there, and
-    /// has the caller in the notice that says so, also where the call is over by now.
+    /// has the caller in the notice that says so, also where the call is over by now; so it is with the queue in which the
+    /// caller waits, and what the caller hears.
     pub(crate) fn take_notices(&mut self, rules: &EndpointRules) -> Vec<Notice> {
         if !matches!(self.stage, Stage::Open | Stage::Ended) || self.pending_notices.is_empty() {
             return Vec::new();
@@ -384,6 +396,14 @@ impl Call {
             if let Some((operator, state)) = connects {
                 notice_view.presented_to.retain(|other| other != operator);
                 (notice_view.operator, notice_view.state) = (Some(operator.clone()), state);
+            }
+            match &kind {
+                NoticeKind::Queued { queue, position } => {
+                    let (name, position) = (queue.clone(), *position);
+                    notice_view.queue = Some(CallQueue { name, since: at, position });
+                }
+                NoticeKind::Guidance { sound } => notice_view.guidance = Some(sound.clone()),
+                _ => {}
             }
             let rang_at = match &kind {
                 NoticeKind::Rescinded { operator, .. } => Some(operator),
@@ -419,6 +439,9 @@ impl Call {
             operator: self.operator.as_ref().map(|o| o.operator.clone()),
             handled_by: self.handled_by.clone(),
             outcome: self.outcome,
+            queue: queue_visit::present(&self.queue_visits).filter(|_| self.queued),
+            treatment: self.treated.as_ref().and_then(Treated::of_view),
+            guidance: self.guidance.clone(),
             card: self.card.clone(),
             inferred: self.inferred,
         }

@@ -91,6 +91,9 @@ struct Rig {
     model: Model,
     now: Timestamp,
     notices: Vec<String>,
+    /// What was said of a caller who waits, and of an operator who hears an announcement: apart, because most tests are about
+    /// neither.
+    waiting: Vec<String>,
     asked: Vec<crate::ids::CallId>,
     answer_with: Option<Arc<Card>>,
     /// The presentation that the PBX answers; `None`: it does not answer.
@@ -115,6 +118,7 @@ impl Rig {
             model: Model::new(rules()),
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             notices: Vec::new(),
+            waiting: Vec::new(),
             asked: Vec::new(),
             answer_with: Some(card("さくら商事")),
             presentation: Some("0 (Presentation Allowed, Not Screened)"),
@@ -139,7 +143,14 @@ impl Rig {
         while let Some(output) = self.model.poll_output() {
             match output {
                 Output::Notice(notice) => {
-                    self.notices.push(notice_text(&notice.kind));
+                    let is_waiting = matches!(
+                        notice.kind,
+                        NoticeKind::Queued { .. }
+                            | NoticeKind::Guidance { .. }
+                            | NoticeKind::Announced { .. }
+                    );
+                    let texts = if is_waiting { &mut self.waiting } else { &mut self.notices };
+                    texts.push(notice_text(&notice.kind));
                     if let NoticeKind::Ended { queues, treated, .. } = &notice.kind {
                         self.queues.extend(queues.iter().cloned());
                         self.treated.extend(treated.clone());
@@ -196,6 +207,7 @@ impl Rig {
         self.pbx(Event::QueueJoined {
             channel: CALLER.channel(ChannelState::Ring),
             queue: QueueName::parse("sakura").unwrap(),
+            position: Some(1),
         })
     }
 
@@ -282,6 +294,9 @@ impl Rig {
 fn notice_text(kind: &NoticeKind) -> String {
     match kind {
         NoticeKind::Offered => "offered".into(),
+        NoticeKind::Queued { queue, position } => format!("queued {queue} {position:?}"),
+        NoticeKind::Guidance { sound } => format!("guidance {sound}"),
+        NoticeKind::Announced { operator, .. } => format!("announced {operator}"),
         NoticeKind::Presented { operator } => format!("presented {operator}"),
         NoticeKind::Rescinded { operator, reason, .. } => format!("rescinded {operator} {reason:?}"),
         NoticeKind::Answered { operator, .. } => format!("answered {operator}"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::contract::card::Card;
-use crate::ids::{CallId, Extension, PbxId, RecordId};
+use crate::ids::{CallId, Extension, PbxId, QueueName, RecordId};
 
 /// Where a call comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -80,6 +80,35 @@ impl Outcome {
     }
 }
 
+/// The queue in which a caller waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallQueue {
+    /// Its name at the PBX.
+    #[schema(value_type = String)]
+    pub name: QueueName,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub since: Timestamp,
+    /// The place at which the caller joined, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u32>,
+}
+
+/// How a callflow treats a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallTreatment {
+    /// As during the hours.
+    Open,
+    /// As out of hours.
+    Closed,
+    /// As on a holiday.
+    Holiday,
+    /// As an override says that closes the account.
+    Override,
+}
+
 /// One call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CallView {
@@ -125,6 +154,16 @@ pub struct CallView {
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// The queue in which the caller waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<CallQueue>,
+    /// How the account's callflow treats the call; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treatment: Option<CallTreatment>,
+    /// The sound of the PBX that the callflow plays to the caller, or played last, as long as the caller neither waits in a queue
+    /// nor is with an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<String>,
     /// Account and caller; absent until the directory has answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Card>)]

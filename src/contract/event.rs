@@ -87,6 +87,12 @@ event_kinds! {
     CallRescinded = "call.rescinded",
     /// An operator answered the call.
     CallAnswered = "call.answered",
+    /// The caller waits in a queue.
+    CallQueued = "call.queued",
+    /// The caller hears guidance of the account's callflow.
+    CallGuidance = "call.guidance",
+    /// An operator picked up and is not connected yet: an announcement, or a key to press, comes before the caller.
+    CallAnnounced = "call.announced",
     /// The operator put the caller on hold.
     CallHeld = "call.held",
     /// The operator took the caller off hold.

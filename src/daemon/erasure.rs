@@ -335,6 +335,9 @@ mod tests {
             handled_by: Vec::new(),
             outcome: None,
             card: Some(Arc::new(card)),
+            queue: None,
+            treatment: None,
+            guidance: None,
             inferred: false,
         };
         publish(&eraser, StateDelta::Call(Arc::new(view)), call, offered_at);

@@ -233,9 +233,9 @@ impl OfflineLog {
             dialled: found.dialled.map(String::from),
             diverted_by: found.diverted_by.map(String::from),
             offered_at: call.began,
-            answered_at: call.answered,
+            answered_at: call.answered.filter(|_| !is_elsewhere(call, &self.rules)),
             ended_at: call.ended,
-            outcome: call.outcome,
+            outcome: if is_elsewhere(call, &self.rules) { Outcome::Elsewhere } else { call.outcome },
             operators: operator_of(call, &self.rules).into_iter().collect(),
             handled_by: None,
             channels: vec![call.channel.clone()],
@@ -251,6 +251,12 @@ impl OfflineLog {
 fn operator_of(call: &OfflineCall, rules: &EndpointRules) -> Option<Extension> {
     call.answered?;
     rules.phone_of_device(&call.member)
+}
+
+/// Whether somebody took the call who is not an operator: a person of the account, another phone. Which phone is behind a Local
+/// channel is not known; such members of queues are operators.
+fn is_elsewhere(call: &OfflineCall, rules: &EndpointRules) -> bool {
+    call.answered.is_some() && operator_of(call, rules).is_none() && !call.member.starts_with("Local/")
 }
 
 /// What is known of the call, as a daemon would have recorded it.
@@ -293,7 +299,8 @@ fn segments_of(call: &OfflineCall, rules: &EndpointRules) -> Vec<Segment> {
     }
     if let Some(answered) = call.answered {
         let operator = operator_of(call, rules);
-        segments.push(Segment { operator, ..segment("talking", None, (answered, call.ended), None) });
+        let kind = if is_elsewhere(call, rules) { "elsewhere" } else { "talking" };
+        segments.push(Segment { operator, ..segment(kind, None, (answered, call.ended), None) });
     }
     segments
 }

@@ -178,6 +178,9 @@ async fn several_customers_come_best_first_with_their_history() {
         handled_by: Vec::new(),
         outcome: None,
         card: Some(Arc::new(card(&fixture, &identity, None).await)),
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     };
     let finished = FinishedCall::of(&view, fixture.directory.plan());

@@ -328,6 +328,9 @@ mod tests {
             handled_by: Vec::new(),
             outcome: None,
             card: Some(Arc::new(card)),
+            queue: None,
+            treatment: None,
+            guidance: None,
             inferred: false,
         };
         Office { _dir: dir, directory, account, settings: config.transfer_settings(), call }

@@ -19,12 +19,11 @@
 //! A transfer that is found under way adds no segment that the timeline has already ([`CallTimelines::record_transfer`]).
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::call::queue_visit::{QueueVisit, Treated};
-use crate::call::{Notice, NoticeKind, RescindReason};
+use crate::call::{ANNOUNCEMENT_MIN, Notice, NoticeKind, RescindReason};
 use crate::contract::call::CallState;
 use crate::contract::history::{FinishedCall, Segment};
 use crate::contract::transfer::{ReturnedTo, TransferView};
@@ -34,8 +33,6 @@ use crate::transfer;
 
 /// Maximum number of segments of one call; a call that rings round a queue for an hour makes many.
 pub(crate) const SEGMENTS_PER_CALL_MAX: usize = 200;
-/// A phone that is connected sooner after its pick-up has no `announced` segment: the PBX had nothing to say.
-const ANNOUNCEMENT_MIN: Duration = Duration::from_millis(250);
 /// Maximum number of finished records kept in memory, in case the predecessor's checkpoint completes them.
 const FINISHED_MAX: usize = 256;
 /// Kinds of segments that only the leader records.
@@ -85,7 +82,10 @@ impl CallTimelines {
             }
             NoticeKind::Held { operator } => open(segments, "held", operator, at),
             NoticeKind::Resumed { operator } => close_kind(segments, "held", operator, at),
-            NoticeKind::Offered => {}
+            NoticeKind::Offered
+            | NoticeKind::Queued { .. }
+            | NoticeKind::Guidance { .. }
+            | NoticeKind::Announced { .. } => {}
             NoticeKind::Updated => {
                 if notice.view.operator.is_none() {
                     let is_operators =

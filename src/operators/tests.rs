@@ -52,6 +52,9 @@ fn view(n: u8, ringing_at: &[&str], operator: Option<&str>, held: bool) -> CallV
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

@@ -200,6 +200,9 @@ fn view(n: u32, state: CallState, rig: &Rig) -> CallView {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

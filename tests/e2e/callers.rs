@@ -219,12 +219,12 @@ pub(crate) fn sounds_directory(lab: &Lab) -> PathBuf {
 }
 
 /// A WAV file of the sound of this shipped file.
-fn wav_of(name: &str) -> Vec<u8> {
+pub(crate) fn wav_of(name: &str) -> Vec<u8> {
     let ulaw = fs::read(format!("asterisk-conf/sounds/toritsugi/{name}.ulaw")).unwrap();
     toritsugi::callflow::guidance::Guidance { ulaw }.to_wav()
 }
 
-async fn upload(service: &Service, query: &str, file: Vec<u8>) -> (StatusCode, Value) {
+pub(crate) async fn upload(service: &Service, query: &str, file: Vec<u8>) -> (StatusCode, Value) {
     let request = service.request("admin", Method::POST, &format!("/v1/sounds?{query}"));
     let answer = request.header("content-type", "audio/wav").body(file).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
@@ -351,6 +351,14 @@ async fn a_queue_of_freepbx_is_entered_by_its_own_extension_and_comes_back_to_th
     service.stop().await;
 }
 
+/// Puts the lab's long sound in the place of the one that tells the first in the queue, or the shipped one back.
+fn tell_the_first_at_length(lab: &Lab, is_long: bool) {
+    let sounds = Path::new(&lab.fact("LAB_INSTANCE")).join("pbx/sounds");
+    let shipped = Path::new("asterisk-conf/sounds/toritsugi/place/1.ulaw").to_owned();
+    let sound = if is_long { sounds.join("announcement.ulaw") } else { shipped };
+    fs::copy(sound, sounds.join("toritsugi/place/1.ulaw")).unwrap();
+}
+
 #[tokio::test]
 async fn who_waits_with_music_hears_the_place_and_an_operator_answers_in_the_middle_of_it() {
     let lab = Lab::start().await;
@@ -358,31 +366,49 @@ async fn who_waits_with_music_hears_the_place_and_an_operator_answers_in_the_mid
     service.change_account("A001", json!({ "hours": open_now() })).await;
     set_callflow(&service, "A001", json!({ "while_waiting": "music", "announce_place": true })).await;
     is_level(&service).await;
+    tell_the_first_at_length(&lab, true);
     lab.phone("1001").rings_for_ever().await;
+    let mark = lab.pbx.events.mark();
     let first = lab.place_call(CallSpec::new(OTHER, SAKURA)).await;
     first.answered().await;
     let second = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     second.answered().await;
-    let whispers = |event: &Event| event.name() == "ChanSpyStart";
-    let mark = lab.pbx.events.mark();
-    lab.pbx.events.wait_after(mark, "the first whisper", whispers).await;
-    let began = lab.pbx.events.all(whispers).len();
-    eventually_within(Duration::from_secs(30), "both callers are told", async || {
-        let told = lab.pbx.events.all(whispers).len();
-        if told > began { Ok(()) } else { Err(format!("{told}")) }
-    })
-    .await;
-    // In the middle of what is spoken.
+    let whispers = |event: &Event, name: &str, to: &str| {
+        event.name() == name && event.header("SpyeeChannel").is_some_and(|channel| channel == to)
+    };
+    let at_pbx = first.at_pbx().await.header("Channel").unwrap_or("").to_owned();
+    let first_is_told = |event: &Event| whispers(event, "ChanSpyStart", &at_pbx);
+    lab.pbx.events.wait_after(mark, "the first caller to be told", first_is_told).await;
+    let told = second.at_pbx().await.header("Channel").unwrap_or("").to_owned();
+    let second_is_told = |event: &Event| whispers(event, "ChanSpyStop", &told);
+    lab.pbx.events.wait_after(mark, "the second caller to be told", second_is_told).await;
+
+    // The operator answers in the middle of what the first hears, which is ten seconds long.
     lab.phone("1001").answers().await;
     first.connected().await;
+    let is_over = |event: &Event| whispers(event, "ChanSpyStop", &at_pbx);
+    assert!(lab.pbx.events.all(is_over).is_empty(), "in the middle of it");
     tokio::time::sleep(ms(2_500)).await;
     first.hang_up().await;
-    lab.phone("1001").rings_for_ever().await;
     second.hang_up().await;
-    let place = Spoken::from_ulaw("asterisk-conf/sounds/toritsugi/place/2.ulaw");
-    let heard = second.heard().await;
-    assert!(heard.likeness(&place) >= 0.6, "{}", heard.likeness(&place));
-    let talked = first.heard().await;
-    assert!(talked.ever_hears(Tone::OPERATOR), "{:?}", talked.per_second());
+    tell_the_first_at_length(&lab, false);
+
+    let (heard, operator) = (first.heard().await, lab.phone("1001").heard().await);
+    let at = |tone| heard.first_sound(tone).expect("the caller hears it");
+    let begins = [Tone::MUSIC, Tone::PROMPT, Tone::OPERATOR].map(at);
+    assert!(begins.is_sorted(), "{begins:?}: {:?}", heard.per_second());
+    assert!(heard.ends_with(Tone::OPERATOR), "{:?}", heard.per_second());
+    assert!(operator.hears_throughout(Tone::CALLER, 1..2), "{:?}", operator.per_second());
+    for tone in [Tone::PROMPT, Tone::MUSIC] {
+        assert!(
+            !operator.ever_hears(tone),
+            "the operator hears only the caller: {:?}",
+            operator.per_second()
+        );
+    }
+    // The second one heard the second place, over the music.
+    let (place, heard) =
+        (Spoken::from_ulaw("asterisk-conf/sounds/toritsugi/place/2.ulaw"), second.heard().await);
+    assert!(heard.likeness(&place) >= 0.6 && heard.ever_hears(Tone::MUSIC), "{}", heard.likeness(&place));
     service.stop().await;
 }

@@ -1,5 +1,26 @@
 //! Callflows on the PBX: what holds decides, callers hear its guidance before an answer and without a charge, and no caller is
 //! lost by what is missing, half written, or by a daemon that is dead.
+//!
+//! Where each property of a callflow is shown on the PBX, by sound where somebody hears something:
+//!
+//! | property | tests |
+//! |---|---|
+//! | hours, holidays, exceptions and overrides close with their guidance, unanswered | `what_holds_closes_the_account_…` |
+//! | of two that disagree the stated one holds; `explain` says so | the same, `a_caller_whom_the_account_refuses_…` (`callers.rs`); each pair in `src/callflow/tests.rs` |
+//! | another guidance from the next call on, the shipped one for a missing file | `an_uploaded_guidance_…` (`callers.rs`) |
+//! | a dead daemon changes nothing, also at a change of treatment | `a_dead_daemon_changes_nothing_…`, `an_override_ends_by_itself_…`, `the_pbx_follows_the_clock_…` |
+//! | a daemon that hangs delays a call by 300 ms at most | `a_daemon_that_hangs_…` (`offline.rs`) |
+//! | overflow before and after the queue, lines | `a_caller_whom_nobody_takes_…`, `one_call_too_many_…` |
+//! | the announcement to the operator, and who leaves during it | `the_operator_alone_hears_…`, `a_caller_who_leaves_…`, `the_operator_hears_who_calls_…` (`offline.rs`) |
+//! | the place over music, and an answer in the middle of it | `who_waits_with_music_…` (`callers.rs`) |
+//! | voice messages, requests to be called back | `voice.rs` |
+//! | calls without a daemon are recorded and counted | `calls_of_a_time_without_a_daemon_…` (`offline.rs`) |
+//! | whatever fails while plans are written, each call meets a whole one | `plan_faults.rs`, `a_dead_daemon_changes_nothing_…` |
+//! | FreePBX's queues | `a_queue_of_freepbx_…` (`callers.rs`) |
+//! | the schedule is the hours at every minute | `src/callflow/tests.rs` |
+//! | whatever is ordered, plans alone are written, and known steps alone carried out | `plan_orders.rs` |
+//!
+//! How fast it is: `callflow_figures.rs`.
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan, Zoned};
@@ -7,9 +28,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::existing_site::{FORWARDING, add, change_module, gets_through, restore};
-use crate::support::pbx_lab::{Ami, AsteriskVersion, CallSpec, Event, Lab, Recording, Spoken, Tone};
+use crate::support::pbx_lab::{AsteriskVersion, CallSpec, Event, Lab, Recording, Spoken, Tone};
 use crate::support::service::{Service, wait_for};
-use crate::support::wait::{eventually, eventually_within};
+use crate::support::wait::eventually_within;
 use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 /// The line that account 1 forwards.
@@ -190,11 +211,29 @@ async fn a_caller_whom_nobody_takes_waits_in_both_queues_and_overflows() {
     let fields = json!({ "wait_s": 2, "second_queue": "operators-linear", "second_wait_s": 2, "overflow_guidance": OWN_GUIDANCE });
     set_callflow(&service, "A001", fields).await;
     is_level(&service).await;
+    let mut events = service.follow("2001", None).await;
+    events.next().await.expect("a snapshot without the call");
     let (chosen, heard, cause) = refused(&lab, SAKURA).await;
     assert_eq!((chosen.as_str(), cause), ("o", 34));
     assert!(heard.ever_hears(Tone::PROMPT), "{:?}", heard.per_second());
     let call = newest(&service, 1).await;
     assert_eq!(call["outcome"], "overflowed");
+    // The supervisors see where the caller waits, and what is played.
+    for (kind, field, expected) in [
+        ("call.queued", "/queue/name", "operators"),
+        ("call.queued", "/queue/name", "operators-linear"),
+        ("call.guidance", "/guidance", OWN_GUIDANCE),
+    ] {
+        let event = wait_for(&mut events, kind).await;
+        let data = &event["data"];
+        assert_eq!(
+            (data.pointer(field), &data["treatment"]),
+            (Some(&json!(expected)), &json!("open")),
+            "{event}"
+        );
+    }
+    let ended = wait_for(&mut events, "call.ended").await;
+    assert_eq!(ended["data"].get("guidance"), None, "{ended}");
     let path = format!("/v1/history/{}", call["id"].as_str().unwrap());
     let (_, call) = service.ask("admin", Method::GET, &path, None).await;
     let segments = call["segments"].as_array().unwrap();
@@ -241,8 +280,12 @@ async fn the_operator_alone_hears_which_company_a_call_is_for_before_it_is_conne
     service.change_account("A001", json!({ "hours": open_now() })).await;
     set_callflow(&service, "A001", json!({ "announcement": OWN_GUIDANCE })).await;
     is_level(&service).await;
+    let mut own = service.follow("1001", None).await;
     lab.phone("1001").answers_after(ms(200)).await;
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    // The operator's screen is told of it meanwhile.
+    let announced = wait_for(&mut own, "call.announced").await;
+    assert_eq!(announced["data"]["operator"], "1001", "{announced}");
     call.connected().await;
     // What is heard is read from the recordings: both have talked for a while.
     tokio::time::sleep(ms(1_500)).await;
@@ -523,70 +566,4 @@ async fn an_existing_dialplan_with_the_documented_steps_is_treated_by_plans_and_
     assert_eq!((chosen.as_str(), cause), ("c", 21));
     assert!(heard.ever_hears(Tone::PROMPT), "{:?}", heard.per_second());
     restore(&lab).await;
-}
-
-#[tokio::test]
-async fn the_writing_context_writes_plans_and_nothing_else() {
-    let lab = Lab::start().await;
-    let access = lab.manager_access();
-    let (user, secret) = &access.actions;
-    let session = Ami::connect(&access.host, access.port, user, secret).await;
-    lab.write_plan_key("night", "0").await;
-    lab.write_plan_key("do/1/2/o", "pbx").await;
-    let pairs = [
-        ("night", "1"),
-        ("../night", "1"),
-        ("", "x"),
-        ("voice/1", "x"),
-        ("offline/1", "x"),
-        ("PLAN/1", "x"),
-        ("plan", "x"),
-        ("plan/a;b", "1|2|3"),
-        ("plan/$SHELL", "${SHELL(id)}"),
-        ("times/1", "o/540:c"),
-        ("do/1/2/o", ""),
-        ("do/1/2/c", "say a_b/c-d early x.y"),
-        ("dialled/0300000000", "ab"),
-    ];
-    let mut action = vec![
-        ("Action".to_owned(), "Originate".to_owned()),
-        ("Channel".to_owned(), "Local/put@toritsugi-plan/n".to_owned()),
-        ("Context".to_owned(), "toritsugi-plan".to_owned()),
-        ("Exten".to_owned(), "done".to_owned()),
-        ("Priority".to_owned(), "1".to_owned()),
-        ("Async".to_owned(), "true".to_owned()),
-    ];
-    for (n, (key, value)) in (1..).zip(pairs.iter().filter(|(key, _)| !key.is_empty())) {
-        action.push(("Variable".to_owned(), format!("__TORITSUGI_K{n}={key}")));
-        action.push(("Variable".to_owned(), format!("__TORITSUGI_V{n}={value}")));
-    }
-    let action: Vec<(&str, &str)> =
-        action.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    session.must(&action).await;
-    let keys = eventually("the last key is written", async || {
-        let keys = lab.plan_keys().await;
-        if keys.contains_key("dialled/0300000000") { Ok(keys) } else { Err(format!("{keys:?}")) }
-    })
-    .await;
-    let expected = [
-        ("dialled/0300000000", "ab"),
-        ("do/1/2/c", "say a_b/c-d early x.y"),
-        ("night", "0"),
-        ("plan", "x"),
-        ("plan/", ""),
-        ("plan/ab", "1|2|3"),
-        ("times/1", "o/540:c"),
-    ];
-    for (key, value) in &keys {
-        let known = expected.iter().find(|(expected, _)| expected == key);
-        assert!(
-            known.is_some_and(|(_, expected)| expected == value || key == "plan/"),
-            "{key} = {value}: {keys:?}"
-        );
-    }
-    // The class that the daemon's users have writes no key in any other way.
-    let put = session
-        .action(&[("Action", "DBPut"), ("Family", "toritsugi"), ("Key", "plan/x"), ("Val", "y")])
-        .await;
-    assert!(!put.is_success(), "DBPut needs the class system");
 }

@@ -29,6 +29,7 @@ mod lab_self_test;
 mod offline;
 mod operator_states;
 mod pbx_restart;
+mod plan_faults;
 mod plan_orders;
 mod pop;
 mod seats;

@@ -1,18 +1,9 @@
-//! Orders that write plans: whatever is ordered, nothing but plans is written; and whenever the daemon dies, whatever somebody deletes
-//! meanwhile, a call is treated by a whole plan or by the PBX's own dialplan.
+//! Orders that write plans: whatever is ordered, nothing but plans is written.
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::json;
-use toritsugi::contract::callflow::CallflowFields;
-use toritsugi::contract::records::AccountFields;
-use toritsugi::numbers::NumberPlan;
-use toritsugi::store::Store;
-use toritsugi::store::callflows::StoredCallflow;
 
-use crate::callflow::{closed_now, is_level, set_callflow};
 use crate::support::pbx_lab::{Ami, CallSpec, Event, Lab};
-use crate::support::service::Service;
 use crate::support::wait::eventually;
 use crate::{KNOWN_CALLER, SAKURA};
 
@@ -131,67 +122,67 @@ async fn whatever_is_ordered_nothing_but_plans_is_written() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_dies_again_and_again_leaves_whole_plans_and_the_last_one_finishes() {
-    const ACCOUNTS: usize = 120;
+async fn the_writing_context_writes_plans_and_nothing_else() {
     let lab = Lab::start().await;
-    let mut service = Service::start(&lab).await;
-    service.change_account("A001", json!({ "hours": closed_now() })).await;
-    set_callflow(&service, "A001", json!({ "closed_guidance": "none" })).await;
-    is_level(&service).await;
-    service.kill().await;
-    let (store, plan) =
-        (Store::open_at(&service.config.store.location().unwrap()).await.unwrap(), NumberPlan::default());
-    for n in 0..ACCOUNTS {
-        let fields = AccountFields {
-            code: format!("F{n:04}"),
-            name: format!("会社{n}"),
-            dialled: vec![format!("03{:08}", 10_000_000 + n)],
-            ..AccountFields::default()
-        };
-        let account =
-            store.create_account(&fields.checked(&plan).unwrap(), Timestamp::now()).await.unwrap().id;
-        let fields = CallflowFields { wait_s: 30, ..CallflowFields::default() };
-        let own = fields.as_object();
-        let (by_name, changed_at) = ("x".to_owned(), Timestamp::now());
-        let callflow = StoredCallflow { account, fields, template: None, own, by_name, changed_at };
-        assert!(store.set_callflow(&callflow, None).await.unwrap());
+    let access = lab.manager_access();
+    let (user, secret) = &access.actions;
+    let session = Ami::connect(&access.host, access.port, user, secret).await;
+    lab.write_plan_key("night", "0").await;
+    lab.write_plan_key("do/1/2/o", "pbx").await;
+    let pairs = [
+        ("night", "1"),
+        ("../night", "1"),
+        ("", "x"),
+        ("voice/1", "x"),
+        ("offline/1", "x"),
+        ("PLAN/1", "x"),
+        ("plan", "x"),
+        ("plan/a;b", "1|2|3"),
+        ("plan/$SHELL", "${SHELL(id)}"),
+        ("times/1", "o/540:c"),
+        ("do/1/2/o", ""),
+        ("do/1/2/c", "say a_b/c-d early x.y"),
+        ("dialled/0300000000", "ab"),
+    ];
+    let mut action = vec![
+        ("Action".to_owned(), "Originate".to_owned()),
+        ("Channel".to_owned(), "Local/put@toritsugi-plan/n".to_owned()),
+        ("Context".to_owned(), "toritsugi-plan".to_owned()),
+        ("Exten".to_owned(), "done".to_owned()),
+        ("Priority".to_owned(), "1".to_owned()),
+        ("Async".to_owned(), "true".to_owned()),
+    ];
+    for (n, (key, value)) in (1..).zip(pairs.iter().filter(|(key, _)| !key.is_empty())) {
+        action.push(("Variable".to_owned(), format!("__TORITSUGI_K{n}={key}")));
+        action.push(("Variable".to_owned(), format!("__TORITSUGI_V{n}={value}")));
     }
-    store.close().await;
-    lab.phone("1001").rings_for_ever().await;
-    let writes = |event: &Event| {
-        let is_put = |name: &str| name.starts_with("Local/put@") && name.ends_with(";2");
-        event.name() == "Newchannel" && event.header("Channel").is_some_and(is_put)
-    };
-    for (orders, deleted) in
-        [(1, None), (2, Some("do")), (1, Some("plan")), (3, Some("times")), (2, Some("dialled"))]
-    {
-        if let Some(tree) = deleted {
-            lab.pbx.action(&[("Action", "DBDelTree"), ("Family", &format!("toritsugi/{tree}"))]).await;
-        }
-        let begun = lab.pbx.events.all(writes).len();
-        service.again().await;
-        eventually("some orders are sent", async || {
-            let sent = lab.pbx.events.all(writes).len() - begun;
-            if sent >= orders { Ok(()) } else { Err(format!("{sent} orders")) }
-        })
+    let action: Vec<(&str, &str)> =
+        action.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    session.must(&action).await;
+    let keys = eventually("the last key is written", async || {
+        let keys = lab.plan_keys().await;
+        if keys.contains_key("dialled/0300000000") { Ok(keys) } else { Err(format!("{keys:?}")) }
+    })
+    .await;
+    let expected = [
+        ("dialled/0300000000", "ab"),
+        ("do/1/2/c", "say a_b/c-d early x.y"),
+        ("night", "0"),
+        ("plan", "x"),
+        ("plan/", ""),
+        ("plan/ab", "1|2|3"),
+        ("times/1", "o/540:c"),
+    ];
+    for (key, value) in &keys {
+        let known = expected.iter().find(|(expected, _)| expected == key);
+        assert!(
+            known.is_some_and(|(_, expected)| expected == value || key == "plan/"),
+            "{key} = {value}: {keys:?}"
+        );
+    }
+    // The class that the daemon's users have writes no key in any other way.
+    let put = session
+        .action(&[("Action", "DBPut"), ("Family", "toritsugi"), ("Key", "plan/x"), ("Val", "y")])
         .await;
-        service.kill().await;
-        // By its plan, or as the house does.
-        let mark = lab.pbx.events.mark();
-        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-        let decided =
-            |event: &Event| event.name() == "QueueCallerJoin" || event.has("UserEvent", "ToritsugiOutcome");
-        let decided = lab.pbx.events.wait_after(mark, "the call to be treated", decided).await;
-        if decided.name() == "QueueCallerJoin" {
-            call.hang_up().await;
-        } else {
-            assert_eq!((decided.header("Outcome"), call.ended().await), (Some("closed"), 21));
-        }
-    }
-    service.again().await;
-    is_level(&service).await;
-    let keys = lab.plan_keys().await;
-    assert_eq!(keys.keys().filter(|key| key.starts_with("plan/")).count(), ACCOUNTS + 1);
-    let (_, _, _) = lab.call_until_ended(KNOWN_CALLER, SAKURA).await;
-    service.stop().await;
+    assert!(!put.is_success(), "DBPut needs the class system");
 }

@@ -149,13 +149,13 @@ async fn leave_the_operators(lab: &Lab, service: &Service, events: &mut Sse) {
 }
 
 /// From the quarter of an hour before `began` to the end of the present one.
-fn span(began: Timestamp) -> String {
+pub(crate) fn span(began: Timestamp) -> String {
     let floor = |at: Timestamp| at.as_millisecond().div_euclid(QUARTER_MS) * QUARTER_MS;
     let time = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
     format!("from={}&to={}", time(floor(began)), time(floor(Timestamp::now()) + QUARTER_MS))
 }
 
-async fn counted(service: &Service, who: &str, question: &str, span: &str) -> Value {
+pub(crate) async fn counted(service: &Service, who: &str, question: &str, span: &str) -> Value {
     let path = format!("/v1/stats?{question}&{span}");
     service.until(who, &path, |status, stats| status.is_success() && stats["pending"] == 0).await
 }

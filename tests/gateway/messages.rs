@@ -90,6 +90,9 @@ impl Service {
             handled_by: Vec::new(),
             outcome: None,
             card: Some(Arc::new(card)),
+            queue: None,
+            treatment: None,
+            guidance: None,
             inferred: false,
         };
         self.rig.publish(NewEvent {

@@ -247,7 +247,8 @@ fn the_pbx_gives_up_where_nobody_takes_the_call() {
 /// A queue reports its own end as abandoned, too.
 #[test]
 fn a_queue_that_times_out_is_no_caller_who_gives_up() {
-    let expected = ["offered", "presented 1001", "rescinded 1001 no_answer", "ended overflowed"];
+    let expected =
+        ["offered", "call.queued", "presented 1001", "rescinded 1001 no_answer", "ended overflowed"];
     each(&expected, |session, caller, sato, _| {
         session.of("QueueCallerJoin", caller, RING, "Queue: 受付 1\r\nPosition: 1\r\nCount: 1\r\n");
         session.rings(caller, sato).dial_ends(caller, sato, "NOANSWER").ends(sato, 0);

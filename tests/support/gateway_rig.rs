@@ -379,6 +379,9 @@ pub(crate) fn ringing(n: u32, operators: &[&str], data: Value, at: Timestamp) ->
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     };
     NewEvent { kind, at, call: Some(call(n)), audience, data, change: StateDelta::Call(Arc::new(view)) }

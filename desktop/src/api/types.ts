@@ -30,7 +30,7 @@ export interface SnapshotData {
   operators: OperatorState[];
 }
 
-/** What `call.offered`, `call.presented` and `call.updated` tell. */
+/** What the events of a call tell that is not over. */
 export interface CardData extends Partial<Card> {
   operator?: string | null;
   /** Who has the call while it rings at `operator`. */
@@ -39,6 +39,10 @@ export interface CardData extends Partial<Card> {
   offered_at?: string;
   answered_at?: string;
   state?: CallView['state'];
+  /** Where a caller is who waits: each event tells all of it. */
+  queue?: CallView['queue'];
+  treatment?: CallView['treatment'];
+  guidance?: CallView['guidance'];
   inferred?: boolean;
   /** Why the caller is back. */
   transfer?: Transfer;

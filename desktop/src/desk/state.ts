@@ -7,7 +7,7 @@
 // | event | what it changes |
 // |---|---|
 // | stream.snapshot | calls and links are these and no others; what is about calls that are gone goes |
-// | call.offered, .presented, .rescinded, .answered, .held, .resumed, .updated, .ended | that call |
+// | call.offered, .queued, .guidance, .presented, .rescinded, .announced, .answered, .held, .resumed, .updated, .ended | that call |
 // | call.transfer.* | that call's transfer |
 // | message.* | that message |
 // | call.disposed | what an operator recorded about that call |
@@ -40,6 +40,9 @@ const PAST_CALLS_MAX = 100;
 const MESSAGES_MAX = 200;
 /** Calls for which events brought what was recorded, the latest of which are kept. */
 const RECORDED_MAX = 200;
+
+/** Events that tell how a call waits or where it no longer rings, and not whose it is. */
+const BESIDE: ReadonlySet<string> = new Set(['call.queued', 'call.guidance', 'call.announced', 'call.rescinded']);
 
 export interface Viewer {
   id: string;
@@ -240,6 +243,8 @@ function afterCall(state: DeskState, event: StreamEvent): DeskState {
   if (!id) return state;
   const before = state.calls.get(id);
   if (event.kind === 'call.ended') return afterEnd(state, before, id, event.data as unknown as EndedData);
+  // They do not tell of a call that nobody here sees.
+  if (!before && BESIDE.has(event.kind)) return state;
   const now = changed(before ?? begun(id, event), event);
   if (!now) return state;
   if (!concerns(state, now)) {
@@ -277,6 +282,12 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
     ...(data.inferred ? { inferred: true } : {}),
     ...(cardOf(data) ?? {}),
   };
+  if (data.queue) known.queue = data.queue;
+  else delete known.queue;
+  if (data.treatment) known.treatment = data.treatment;
+  else delete known.treatment;
+  if (data.guidance) known.guidance = data.guidance;
+  else delete known.guidance;
   const at = (now: Call, state: Call['state']): Call =>
     state === call.state && call.since ? { ...now, state, since: call.since } : { ...now, state, since: event.at };
   switch (event.kind) {
@@ -306,6 +317,10 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
       return at(known, data.state ?? 'held');
     case 'call.resumed':
       return at(known, data.state ?? 'answered');
+    case 'call.queued':
+    case 'call.guidance':
+    case 'call.announced':
+      return at(known, data.state ?? known.state);
     case 'call.updated': {
       const places = data.presented_to ? { presented_to: data.presented_to, operator } : {};
       return at({ ...known, ...places }, data.state ?? known.state);

@@ -205,6 +205,7 @@ impl Reader<'_> {
         Ok(Event::QueueJoined {
             channel: self.channel("")?,
             queue: queue.ok_or_else(|| self.missing("Queue"))?,
+            position: self.number("Position"),
         })
     }
 

@@ -12,7 +12,7 @@
 //! | event kinds | published by | after a takeover |
 //! |---|---|---|
 //! | ordered: offered, presented, rescinded, answered, held, resumed, ended | the leader, in an order that every daemon derives | the new leader publishes the missing ones |
-//! | `call.updated` | the leader, when the directory answers or a call changes otherwise | published if it is news; takes no part in the count |
+//! | `call.updated`, `call.queued`, `call.guidance`, `call.announced` | the leader, when the directory answers or a call changes otherwise | published if it is news; takes no part in the count |
 //! | all others | the leader only | the new leader publishes nothing that is missing here; their own parts restore them: transfers and supervisions from the channel list, operators' states and messages from the store |
 //!
 //! Invariants: pure; holds no call that has ended for both daemons. At most [`TRACKS_MAX`] calls are tracked, with at most
@@ -316,7 +316,10 @@ fn is_redundant(draft: &NewEvent, published: &CallView) -> bool {
         EventKind::CallAnswered => published.operator.as_ref().is_some_and(is),
         EventKind::CallHeld => published.state == CallState::Held,
         EventKind::CallResumed => published.state == CallState::Answered,
-        EventKind::CallUpdated => match &draft.change {
+        EventKind::CallUpdated
+        | EventKind::CallQueued
+        | EventKind::CallGuidance
+        | EventKind::CallAnnounced => match &draft.change {
             StateDelta::Call(view) => **view == *published,
             _ => false,
         },
@@ -347,6 +350,10 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::CallEnded => true,
         // Its number depends on when the directory answers.
         EventKind::CallUpdated
+        // A daemon that began to follow the PBX meanwhile does not derive them.
+        | EventKind::CallQueued
+        | EventKind::CallGuidance
+        | EventKind::CallAnnounced
         // Only the leader knows whether desktops acknowledge pops, and carries out actions.
         | EventKind::PopUnacknowledged
         | EventKind::TransferRequested
@@ -399,7 +406,11 @@ fn is_ordered(kind: EventKind) -> bool {
 
 /// Whether the event describes the state of a call; a pop that is published once more does not.
 pub(super) fn describes_call(draft: &NewEvent) -> bool {
-    changes_call(&draft.change) && (is_ordered(draft.kind) || draft.kind == EventKind::CallUpdated)
+    let updates = matches!(
+        draft.kind,
+        EventKind::CallUpdated | EventKind::CallQueued | EventKind::CallGuidance | EventKind::CallAnnounced
+    );
+    changes_call(&draft.change) && (is_ordered(draft.kind) || updates)
 }
 
 fn changes_call(change: &StateDelta) -> bool {
@@ -437,6 +448,9 @@ mod tests {
             handled_by: Vec::new(),
             outcome: None,
             card: None,
+            queue: None,
+            treatment: None,
+            guidance: None,
             inferred: false,
         }
     }

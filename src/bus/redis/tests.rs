@@ -153,6 +153,9 @@ fn view(pbx: &str, n: u32, state: CallState) -> CallView {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

@@ -65,7 +65,7 @@ fn a_trunk_that_dials_or_queues_is_a_caller_without_a_ring_too() {
     let mut rig = Rig::new();
     rig.is_created(&LINE, ChannelState::Down);
     let queue = QueueName::parse("受付 1").unwrap();
-    rig.pbx(Event::QueueJoined { channel: LINE.channel(ChannelState::Up), queue });
+    rig.pbx(Event::QueueJoined { channel: LINE.channel(ChannelState::Up), queue, position: None });
     assert_eq!(rig.notices(), ["offered"]);
 }
 

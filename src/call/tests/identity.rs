@@ -136,6 +136,7 @@ fn a_number_that_was_hidden_when_the_call_came_in_stays_hidden() {
         rig.pbx(Event::QueueJoined {
             channel: CALLER.channel(ChannelState::Ring),
             queue: QueueName::parse("sakura").unwrap(),
+            position: None,
         });
         rig.passes(150);
         // The dialplan's headers come last, and name a caller.
@@ -182,7 +183,11 @@ fn the_extension_that_the_dialplan_chose_is_one_of_the_dialled_numbers() {
     let at = |exten: &str| Channel { exten: Some(exten.into()), ..CALLER.channel(ChannelState::Ring) };
     rig.pbx(Event::CallerIdChanged { channel: at("0355501002"), presentation: "0 (x)".into() });
     // A queue's own number is a step of the route.
-    rig.pbx(Event::QueueJoined { channel: at("600"), queue: QueueName::parse("600").unwrap() });
+    rig.pbx(Event::QueueJoined {
+        channel: at("600"),
+        queue: QueueName::parse("600").unwrap(),
+        position: None,
+    });
     let numbers: Vec<&str> = rig.dialled[0].iter().map(|(_, number)| number.as_str()).collect();
     assert_eq!(numbers, ["0355501002", "0355501001"]);
 }

@@ -49,7 +49,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => (0u32..3, 0u32..3).prop_map(|(a, b)| Event::BridgeMerged { from: bridge(a), to: bridge(b) }),
         1 => (0u32..3).prop_map(|n| Event::BridgeGone(bridge(n))),
         1 => c().prop_map(Event::Held),
-        1 => c().prop_map(|channel| Event::QueueJoined { channel, queue: QueueName::parse("q").unwrap() }),
+        1 => c().prop_map(|channel| Event::QueueJoined { channel, queue: QueueName::parse("q").unwrap(), position: None }),
         1 => c().prop_map(Event::QueueLeft),
         1 => c().prop_map(|channel| Event::ChannelListed {
             channel, bridge: None, application: "Queue".into(), arguments: "".into()

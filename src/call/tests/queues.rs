@@ -3,6 +3,7 @@
 use super::*;
 use crate::call::queue_visit::{QueueResult, QueueVisit};
 use crate::callflow::Letter;
+use crate::contract::call::{CallQueue, CallTreatment};
 
 impl Rig {
     fn waits(&mut self, ms: u64) -> &mut Self {
@@ -12,7 +13,7 @@ impl Rig {
 
     fn joins(&mut self, queue: &str) -> &mut Self {
         let queue = QueueName::parse(queue).unwrap();
-        self.pbx(Event::QueueJoined { channel: CALLER.channel(ChannelState::Up), queue })
+        self.pbx(Event::QueueJoined { channel: CALLER.channel(ChannelState::Up), queue, position: Some(3) })
     }
 
     fn leaves_queue(&mut self) -> &mut Self {
@@ -111,4 +112,51 @@ fn a_plan_reports_how_it_treats_the_call() {
         let treated = rig.treated.first().and_then(|treated| Some((treated.treatment()?, treated.at)));
         assert_eq!(treated, expected.map(|expected| (expected, at)), "{text}");
     }
+}
+
+fn dialplan_says(rig: &mut Rig, name: &str, fields: &[(&str, &str)]) {
+    let fields = fields.iter().map(|(key, value)| ((*key).into(), value.as_bytes().to_vec()));
+    let (channel, fields) = (CALLER.channel(ChannelState::Ring), fields.collect());
+    rig.pbx(Event::User { name: name.into(), channel, fields });
+}
+
+/// A plan plays guidance, the caller waits, and an operator hears an announcement: each is said once, and the call shows where its
+/// caller is, also after a restart.
+#[test]
+fn a_waiting_caller_shows_the_queue_and_what_is_played() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+    dialplan_says(&mut rig, "ToritsugiCallflow", &[("Treatment", "o")]);
+    let say = [("Verb", "say"), ("Name", "toritsugi/busy")];
+    dialplan_says(&mut rig, "ToritsugiStep", &say);
+    dialplan_says(&mut rig, "ToritsugiStep", &[("Verb", "queue"), ("Name", "first")]);
+    rig.waits(200);
+    let view = rig.model.calls().next().unwrap();
+    assert_eq!(
+        (view.treatment, view.guidance.as_deref()),
+        (Some(CallTreatment::Open), Some("toritsugi/busy"))
+    );
+    rig.joins("first");
+    let since = rig.now;
+    let name = QueueName::parse("first").unwrap();
+    rig.restarts();
+    let view = rig.model.calls().next().unwrap();
+    assert_eq!((view.queue, view.guidance), (Some(CallQueue { name, since, position: Some(3) }), None));
+    rig.dials(&CALLER, &SATO).rings(&SATO).answers(&SATO).leaves_queue();
+    assert!(!rig.waiting.iter().any(|text| text.starts_with("announced")), "{:?}", rig.waiting);
+    rig.waits(250).waits(2_000);
+    rig.enters(&CALLER, 1).enters(&SATO, 1);
+    assert_eq!(rig.waiting, ["guidance toritsugi/busy", "queued first Some(3)", "announced 1001"]);
+    let view = rig.model.calls().next().unwrap();
+    assert_eq!((view.queue, view.treatment), (None, Some(CallTreatment::Open)));
+}
+
+/// Where the PBX has nothing to say, the two are connected at once, and nothing is announced.
+#[test]
+fn a_phone_that_is_connected_at_once_hears_no_announcement() {
+    let mut rig = Rig::new();
+    rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO).answers(&SATO);
+    rig.waits(200).enters(&CALLER, 1).enters(&SATO, 1);
+    rig.waits(5_000);
+    assert_eq!(rig.waiting, ["queued sakura Some(1)"]);
 }

@@ -45,6 +45,9 @@ fn view(operator: Option<&str>) -> CallView {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     }
 }

@@ -402,6 +402,9 @@ fn help_is_asked_for_the_own_call_or_the_teams() {
         handled_by: Vec::new(),
         outcome: None,
         card: None,
+        queue: None,
+        treatment: None,
+        guidance: None,
         inferred: false,
     };
     for (who, actor, expected) in [

@@ -52,7 +52,11 @@ impl FakePbx {
         self.position = ("toritsugi-transfer", "Queue");
         self.dialplan_step(&caller, "requeued");
         let channel = self.channel(&caller);
-        self.emit(Event::QueueJoined { channel, queue: QueueName::parse("operators").unwrap() });
+        self.emit(Event::QueueJoined {
+            channel,
+            queue: QueueName::parse("operators").unwrap(),
+            position: None,
+        });
     }
 
     pub(super) fn start_consultation(&mut self) {

@@ -30,7 +30,7 @@ mod load;
 mod messages;
 mod missed;
 mod operators;
-mod proxy;
+pub(crate) mod proxy;
 mod reconnect;
 pub(crate) mod seat;
 mod slow_readers;
@@ -39,6 +39,7 @@ mod supervision_log;
 pub(crate) mod verify;
 mod webhook;
 
+use reqwest::Method;
 use tokio::process::{Child, Command};
 
 use crate::support::service::Service;
@@ -63,6 +64,16 @@ fn start_by(mut command: Command, service: &Service) -> Child {
     }
     command.envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
     command.kill_on_drop(true).spawn().unwrap()
+}
+
+/// Waits until the daemon has listed the calls of the PBX.
+pub(crate) async fn is_up(service: &Service) {
+    eventually("the link is up", async || {
+        let answer = service.request("admin", Method::GET, "/readyz").send().await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
+    })
+    .await;
 }
 
 /// Number of published events and records that are not in the store yet; `Err` while the daemon is unreachable.

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{soak, start};
+use super::{is_up, soak, start};
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
 use crate::support::wait::eventually;
@@ -186,16 +186,6 @@ async fn end_and_start(
     let daemon = start(service);
     is_up(service).await;
     daemon
-}
-
-/// Waits until the daemon has listed the calls of the PBX.
-async fn is_up(service: &Service) {
-    eventually("the link is up", async || {
-        let answer = service.request("admin", Method::GET, "/readyz").send().await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
-    })
-    .await;
 }
 
 async fn operator(service: &Service, name: &str) -> Value {
