@@ -67,7 +67,8 @@ impl Import {
             && !report.dry_run
         {
             let details =
-                json!({ "rows": report.rows, "created": report.created, "updated": report.updated });
+                json!({ "rows": report.rows, "created": report.created, "updated": report.updated,
+                    "unchanged": report.unchanged });
             let action = match kind {
                 ImportKind::Accounts => "account.imported",
                 ImportKind::Customers => "customer.imported",
@@ -133,8 +134,8 @@ impl Import {
         }
         let would = if report.dry_run { "would be " } else { "" };
         output::print_line(&format!(
-            "{} rows: {} {would}created, {} {would}updated",
-            report.rows, report.created, report.updated
+            "{} rows: {} {would}created, {} {would}updated, {} unchanged",
+            report.rows, report.created, report.updated, report.unchanged
         ))?;
         Ok(())
     }

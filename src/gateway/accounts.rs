@@ -20,6 +20,7 @@ use super::state::AppState;
 use crate::contract::records::{Account, AccountFields};
 use crate::directory::{EditError, Edited};
 use crate::people::role::Permission;
+use crate::store::deletions::DeletedBy;
 use crate::store::{Page, StoreError};
 
 /// Lists the accounts, in the order of their creation.
@@ -139,7 +140,8 @@ pub(crate) async fn delete(
         return Err(Problem::from(Kind::RecordChanged).record(&current));
     }
     let code = state.app.directory.account(id).map(|account| account.fields.code.clone());
-    state.app.directory.delete_account(id, state.app.clock.now()).await?;
+    let by = DeletedBy { name: &caller.person.name, at: state.app.clock.now() };
+    state.app.directory.delete_account_undoably(id, by).await?;
     let about = (code.as_deref().unwrap_or_default(), Some(id));
     audit_trail::record(&state, &caller, "account.deleted", about, json!({})).await;
     tracing::info!(%id, by = %caller.person.id, "deleted an account with its customers, contacts and messages");

@@ -352,7 +352,8 @@ async fn owes_message(
     disposition: &str,
 ) -> Result<bool, Problem> {
     let settings = &state.app.settings.messages;
-    if !settings.required || settings.no_message_reasons.iter().any(|reason| reason == disposition) {
+    let words = state.app.words.current();
+    if !settings.required || words.no_message_reasons().iter().any(|reason| reason == disposition) {
         return Ok(false);
     }
     let store = &state.app.store;

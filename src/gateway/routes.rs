@@ -100,6 +100,8 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .merge(of_callflows())
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
+        .routes(routes!(deletions::list))
+        .routes(routes!(deletions::undo))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(customer_changes::list))

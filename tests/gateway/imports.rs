@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use encoding_rs::SHIFT_JIS;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use toritsugi::directory::import::{ImportKind, columns_of};
 
 use crate::support::gateway_rig::{Rig, answer};
 use crate::support::wait::eventually;
@@ -111,7 +112,15 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         (&json!(2), &json!(0), &json!(2)),
         "{done}"
     );
-    assert_eq!(import(&rig, "kind=customers", text.into()).await["updated"], 2);
+    let again = import(&rig, "kind=customers", text.into()).await;
+    assert_eq!((&again["updated"], &again["unchanged"]), (&json!(0), &json!(2)), "{again}");
+    let changed = text.replace("vip;claim", "vip").replace("\r\nA001,C2", "\r\nA001,C3");
+    let tried = import(&rig, "kind=customers&dry_run=true", changed.into()).await;
+    assert_eq!(
+        (&tried["created"], &tried["updated"], &tried["unchanged"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{tried}"
+    );
     let (_, trail) = rig.get("admin", "/v1/audit?action=customer.imported").await;
     assert_eq!(trail["items"].as_array().unwrap().len(), 2, "{trail}");
 
@@ -124,7 +133,7 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         );
         let file = response.bytes().await.unwrap();
         let again = import(&rig, "kind=customers", file.to_vec()).await;
-        assert_eq!((&again["updated"], &again["encoding"]), (&json!(2), &json!(charset)), "{again}");
+        assert_eq!((&again["unchanged"], &again["encoding"]), (&json!(2), &json!(charset)), "{again}");
     }
     let (_, customers) = rig.get("admin", "/v1/customers").await;
     let items = customers["items"].as_array().unwrap();
@@ -140,6 +149,38 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         assert!(response.text().await.unwrap().starts_with("\u{feff}\""), "{file}");
     }
     assert_eq!(rig.get("admin", "/v1/export/secrets.csv").await.0, StatusCode::NOT_FOUND);
+    of_one_account(&rig).await;
+}
+
+/// A file of one account, which has every column that an import reads.
+async fn of_one_account(rig: &Rig) {
+    let other = json!({"code": "A002", "name": "みなと", "report_calls": "all", "open_on_answer": true});
+    let (_, other) = rig.send("admin", Method::POST, "/v1/accounts", &other).await;
+    let id = other["id"].as_str().unwrap();
+    let make = async |code: &str, deputy: Option<&Value>| {
+        let fields = json!({"account": id, "code": code, "name": "佐々木", "deputy": deputy});
+        rig.send("admin", Method::POST, "/v1/contacts", &fields).await.1["id"].clone()
+    };
+    let deputy = make("T1", None).await;
+    make("T2", Some(&deputy)).await;
+    for (kind, rows) in [("accounts", 1), ("customers", 0), ("contacts", 2)] {
+        let path = format!("/v1/export/{kind}.csv?account={id}");
+        let response = rig.request("admin", Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let file = response.text().await.unwrap();
+        let header = file.trim_start_matches('\u{feff}').lines().next().unwrap().replace('"', "");
+        let kind_of = match kind {
+            "accounts" => ImportKind::Accounts,
+            "customers" => ImportKind::Customers,
+            _ => ImportKind::Contacts,
+        };
+        assert_eq!(header.split(',').collect::<Vec<_>>(), columns_of(kind_of).collect::<Vec<_>>());
+        assert_eq!(file.lines().count() - 1, rows, "{file}");
+        let again = import(rig, &format!("kind={kind}"), file.into_bytes()).await;
+        assert_eq!((&again["state"], &again["unchanged"]), (&json!("done"), &json!(rows)), "{kind}: {again}");
+    }
+    let refused = rig.get("admin", &format!("/v1/export/users.csv?account={id}")).await;
+    assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{}", refused.1);
 }
 
 #[tokio::test]

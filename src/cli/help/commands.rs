@@ -28,9 +28,9 @@ pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     (
         "Records",
         "記録",
-        &["accounts", "contacts", "customers", "callflow", "sounds", "contracts", "billing", "reports"],
+        &["accounts", "contacts", "customers", "words", "undo", "callflow", "sounds", "contracts", "billing", "reports"],
     ),
-    ("People and other systems", "利用者と連携", &["user", "webhooks", "completions", "man", "replay"]),
+    ("People and other systems", "利用者と連携", &["user", "teams", "webhooks", "completions", "man", "replay"]),
 ];
 
 #[rustfmt::skip]
@@ -142,6 +142,11 @@ pub(super) const COMMANDS: &[Row] = &[
     row("customers list", "契約先のお客様を一覧にします", &["toritsugi customers list --account A001"]),
     row("customers show", "一人のお客様をすべての項目とともに示します", &["toritsugi customers show 田中太郎 --account A001"]),
     row("customers set", "お客様の項目を変えます", &["toritsugi customers set 田中太郎 --account A001 flags=vip numbers=0312345678,09012345678"]),
+    row("words", "オペレーターが選ぶ言葉（応対結果、理由、用件、お客様の区分）の一覧、表示、変更", &[]),
+    row("words list", "言葉を、並びのとおりに一覧にします（使わなくなったものも）", &["toritsugi words list", "toritsugi words list dispositions"]),
+    row("words show", "一つの言葉をすべての項目とともに示します", &["toritsugi words show dispositions sales"]),
+    row("words set", "言葉を変えるか、加えます（label があり、コードが新しいとき）", &["toritsugi words set dispositions sales no_message=yes", "toritsugi words set not-ready-reasons errand label=外回り label_en=Errand position=2", "toritsugi words set flags vip label=お得意様 tone=good"]),
+    row("undo", "この10分に削除した記録を一覧にするか、元に戻します", &["toritsugi undo", "toritsugi undo A001"]),
     row("callflow", "オペレーターが出るまでの扱い: 営業時間、ガイダンス、待ち行列、臨時の切り替え", &[]),
     row("callflow show", "契約先の通話が今どう扱われるか、その理由、今後の変わり目を示します", &["toritsugi callflow show A001", "toritsugi callflow show A001 --at tomorrow"]),
     row("callflow set", "契約先の受付を書きます。書かない項目は今のまま（初めてなら既定）です", &["toritsugi callflow set A001 --queue uketsuke --wait 60"]),
@@ -185,6 +190,10 @@ pub(super) const COMMANDS: &[Row] = &[
     row("user token", "利用者のトークンをもう一つ作って一度だけ表示します。前のものも使えます", &["toritsugi user token crm --label 新しいCRM --expires-in 90"]),
     row("user password", "画面に入るパスワードを決めます。尋ねられるか、標準入力から読みます", &["toritsugi user password 佐藤"]),
     row("user revoke", "利用者とすべてのトークンを取り消します。名前と内線は再び使えます", &["toritsugi user revoke 佐藤"]),
+    row("teams", "チームの一覧、表示、改名", &[]),
+    row("teams list", "チームを人数とともに一覧にします", &["toritsugi teams list"]),
+    row("teams show", "一つのチームを、その人たちとともに示します", &["toritsugi teams show night"]),
+    row("teams set", "チームの名前を変えます。人はそのままです", &["toritsugi teams set night name=夜間"]),
     row("webhooks", "受け取られなかった Webhook の一覧と送り直し", &[]),
     row("webhooks list", "待っているものと失敗したものを一覧にします", &["toritsugi webhooks list", "toritsugi webhooks list --failed"]),
     row("webhooks retry", "もう一度、決まった回数まで送ります", &["toritsugi webhooks retry 0190c1a2"]),
