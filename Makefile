@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures import-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ callflow-figures: ## prints what a callflow adds to a call, and how fast changes
 	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \
 	  TORITSUGI_FLOW_CHANGES=$${TORITSUGI_FLOW_CHANGES:-50} TORITSUGI_FLOW_CROWD=$${TORITSUGI_FLOW_CROWD:-600} \
 	  tests/all.sh --test e2e -- callflow_figures:: --nocapture
+
+import-figures: ## prints how long an import of TORITSUGI_IMPORT_ROWS (100000) customers takes, and what else is written meanwhile
+	@TORITSUGI_IMPORT_ROWS=$${TORITSUGI_IMPORT_ROWS:-100000} tests/all.sh --test gateway -- figures_of_an_import --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh

@@ -66,8 +66,7 @@ impl Import {
         if let Ok(report) = outcome.as_ref()
             && !report.dry_run
         {
-            let details =
-                json!({ "rows": report.rows, "created": report.created, "updated": report.updated,
+            let details = json!({ "rows": report.rows, "created": report.created, "updated": report.updated,
                     "unchanged": report.unchanged });
             let action = match kind {
                 ImportKind::Accounts => "account.imported",

@@ -221,8 +221,7 @@ async fn read(client: &Client, kind: &Kind, account: Option<&str>) -> anyhow::Re
     {
         records.retain(|record| record["id"] == id.as_str());
     }
-    let codes =
-        if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
+    let codes = if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
     Ok((records, codes))
 }
 
@@ -288,8 +287,7 @@ async fn show(client: &Client, kind: &Kind, record: &Value, output: Output) -> a
     if output.json {
         return print_json(record);
     }
-    let codes =
-        if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
+    let codes = if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
     let others = ["id", "created_at", "changed_at"];
     for field in kind.fields().into_iter().chain(others) {
         let cell = match (field, record[field].as_str()) {

@@ -143,7 +143,8 @@ impl Words {
 impl List {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let lists: Lists = self.client.client(global)?.get(PATH, &[]).await?;
-        let kinds: Vec<Of> = Of::ALL.into_iter().filter(|of| self.list.is_none_or(|list| list == *of)).collect();
+        let kinds: Vec<Of> =
+            Of::ALL.into_iter().filter(|of| self.list.is_none_or(|list| list == *of)).collect();
         let mut shown = Vec::new();
         for of in &kinds {
             shown.extend(lists.items.iter().filter(|list| list.kind == of.kind()).cloned());

@@ -13,6 +13,7 @@ use crate::directory::explain::{CustomerMatchReason, ExplainRequest, MatchResult
 use crate::directory::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+use crate::store::deletions::DeletedBy;
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
 use crate::store::{CustomerFilter, StoreError};
 

@@ -179,7 +179,9 @@ impl Export {
         let (store, limit) = (&self.state.app.store, PAGE_RECORDS_MAX);
         Ok(match self.table {
             Table::Accounts => match self.account {
-                Some(id) => values(Page { items: store.account(id).await?.into_iter().collect(), next: None }),
+                Some(id) => {
+                    values(Page { items: store.account(id).await?.into_iter().collect(), next: None })
+                }
                 None => values(store.accounts(after, limit).await?),
             },
             Table::Customers => {

@@ -337,8 +337,7 @@ async fn run(
             ImportKind::Customers => "customer.imported",
             ImportKind::Contacts => "contact.imported",
         };
-        let details =
-            json!({ "rows": rows, "created": created, "updated": updated, "unchanged": unchanged });
+        let details = json!({ "rows": rows, "created": created, "updated": updated, "unchanged": unchanged });
         audit_trail::record(&state, &caller, action, ("", None), details).await;
     }
     let ended = state.app.clock.now();

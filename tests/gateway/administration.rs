@@ -200,7 +200,9 @@ async fn what_was_deleted_comes_back_for_ten_minutes() {
     let account = make("/v1/accounts", fields).await;
     let customer = make("/v1/customers", json!({"account": account, "code": "C1", "name": "田中"})).await;
     let contact = make("/v1/contacts", json!({"account": account, "name": "佐々木"})).await;
-    let user = make("/v1/users", json!({"name": "新人", "role": "operator", "password": "とても長い合言葉です"})).await;
+    let user =
+        make("/v1/users", json!({"name": "新人", "role": "operator", "password": "とても長い合言葉です"}))
+            .await;
     let records = [
         ("customer", format!("/v1/customers/{customer}"), customer),
         ("contact", format!("/v1/contacts/{contact}"), contact),

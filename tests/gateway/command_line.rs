@@ -201,7 +201,10 @@ async fn words_and_teams_are_listed_shown_and_set_and_a_deletion_is_undone() {
     let rig = Rig::start().await;
     for (arguments, says) in [
         (&["words", "list", "dispositions"][..], "dispositions  message  伝言"),
-        (&["words", "set", "dispositions", "sales", "label=営業電話", "no_message=yes", "position=1"], "no_message          yes"),
+        (
+            &["words", "set", "dispositions", "sales", "label=営業電話", "no_message=yes", "position=1"],
+            "no_message          yes",
+        ),
         (&["words", "list"], "dispositions  sales    営業電話  -        plain  yes"),
         (&["words", "set", "flags", "vip", "label=お得意様", "tone=good"], "tone                good"),
         (&["words", "show", "flags", "vip"], "label               お得意様"),
@@ -227,7 +230,10 @@ async fn words_and_teams_are_listed_shown_and_set_and_a_deletion_is_undone() {
     for (arguments, says) in [
         (&["words", "show", "flags", "none"][..], "toritsugi: flags have no word \"none\""),
         (&["words", "set", "flags", "none", "tone=good"], "toritsugi: flags have no word \"none\""),
-        (&["words", "set", "flags", "vip", "tone=blue"], "toritsugi: tone=blue: write plain, good, warn or bad"),
+        (
+            &["words", "set", "flags", "vip", "tone=blue"],
+            "toritsugi: tone=blue: write plain, good, warn or bad",
+        ),
         (&["words", "set", "dispositions", "Sales", "label=x"], "toritsugi: "),
         (&["teams", "set", "夜間", "nights"], "toritsugi: \"nights\" is not a change"),
         (&["teams", "show", "夕方"], "toritsugi: no team is called \"夕方\""),

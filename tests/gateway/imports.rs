@@ -1,6 +1,7 @@
 //! Imports as jobs, and the files that they read again.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use encoding_rs::SHIFT_JIS;
 use reqwest::{Method, StatusCode};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use toritsugi::directory::import::{ImportKind, columns_of};
 
 use crate::support::gateway_rig::{Rig, answer};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, eventually_within};
 
 /// Sends a file, and waits until its import is over.
 async fn import(rig: &Rig, query: &str, file: Vec<u8>) -> Value {
@@ -213,4 +214,59 @@ async fn what_is_no_file_is_said_and_a_second_import_waits() {
     .await;
     assert_eq!((&done["written"], &done["checked"]), (&json!(20_000), &json!(20_000)), "{done}");
     assert_eq!(rig.get("admin", "/v1/imports").await.1["items"].as_array().unwrap().len(), 4);
+}
+
+/// Rows of the file; `make import-figures` sets 100000.
+const FIGURE_ROWS: &str = "TORITSUGI_IMPORT_ROWS";
+
+/// How long an import takes, a second one of the same file, and one that changes each row. Printed, not asserted: it depends on the
+/// machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "figures")]
+async fn figures_of_an_import() {
+    const WITHIN: Duration = Duration::from_secs(1800);
+    let rows: u32 = std::env::var(FIGURE_ROWS).ok().and_then(|rows| rows.parse().ok()).unwrap_or(500);
+    let rig = Rig::start().await;
+    account(&rig).await;
+    let (_, page) = rig.get("admin", "/v1/accounts").await;
+    let of_account = format!("/v1/accounts/{}", page["items"][0]["id"].as_str().unwrap());
+    let file = |company: &str| {
+        let mut text = String::from("account,code,name,kana,company,flags,numbers\r\n");
+        for n in 0..rows {
+            let number = format!("090-{:04}-{:04}", n / 10_000, n % 10_000);
+            write!(text, "A001,C{n:06},田中{n},タナカ{n},{company},vip,{number}\r\n").unwrap();
+        }
+        text
+    };
+    let (first, other) = (file("田中電機株式会社"), file("田中電機工業株式会社"));
+    for (what, file, count) in [
+        ("new", &first, "created"),
+        ("the same again", &first, "unchanged"),
+        ("each row changed", &other, "updated"),
+    ] {
+        let began = Instant::now();
+        let request = rig.request("admin", Method::POST, "/v1/imports?kind=customers").body(file.clone());
+        let (status, job) = answer(request.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{job}");
+        let path = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+        // What somebody saves meanwhile waits for a step of the import at most.
+        let mut longest = Duration::ZERO;
+        let job = eventually_within(WITHIN, "the import is over", async || {
+            let saved = Instant::now();
+            let kana = json!({ "kana": format!("さくら{}", saved.elapsed().as_nanos()) });
+            assert_eq!(rig.send("admin", Method::PATCH, &of_account, &kana).await.0, StatusCode::OK);
+            longest = longest.max(saved.elapsed());
+            let (_, job) = rig.get("admin", &path).await;
+            if job["state"] == "running" { Err(job.to_string()) } else { Ok(job) }
+        })
+        .await;
+        assert_eq!(job[count], rows, "{job}");
+        let took = began.elapsed();
+        println!(
+            "{what}: {rows} customers in {:.1} s ({:.0} a second), another write waited at most {} ms",
+            took.as_secs_f64(),
+            f64::from(rows) / took.as_secs_f64(),
+            longest.as_millis()
+        );
+    }
 }

@@ -33,12 +33,7 @@ fn settings() -> Settings {
         list(WordKind::Disposition, sales),
         list(WordKind::MessageReason, word("inquiry:お問い合わせ")),
     ]);
-    Settings {
-        required: true,
-        words,
-        common_surnames: vec!["サトウ".into()],
-        ..Settings::default()
-    }
+    Settings { required: true, words, common_surnames: vec!["サトウ".into()], ..Settings::default() }
 }
 
 async fn service() -> Service {

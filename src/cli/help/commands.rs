@@ -28,9 +28,24 @@ pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     (
         "Records",
         "記録",
-        &["accounts", "contacts", "customers", "words", "undo", "callflow", "sounds", "contracts", "billing", "reports"],
+        &[
+            "accounts",
+            "contacts",
+            "customers",
+            "words",
+            "undo",
+            "callflow",
+            "sounds",
+            "contracts",
+            "billing",
+            "reports",
+        ],
     ),
-    ("People and other systems", "利用者と連携", &["user", "teams", "webhooks", "completions", "man", "replay"]),
+    (
+        "People and other systems",
+        "利用者と連携",
+        &["user", "teams", "webhooks", "completions", "man", "replay"],
+    ),
 ];
 
 #[rustfmt::skip]

@@ -9,11 +9,11 @@
 //! | kind | written | a process that is killed leaves |
 //! |---|---|---|
 //! | accounts | in one transaction: numbers may move between them, and none is without its account meanwhile | nothing |
-//! | customers, contacts | the file is read twice, first to check it; then in steps of about [`STEP_TARGET`], so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
+//! | customers, contacts | the file is read twice, first to check it; then in steps of about `STEP_TARGET`, so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
 //!
 //! A step is a transaction, which the disk confirms: with small steps an import would wait for the disk alone. In the process of the
 //! daemon the store lets whoever waits write between two steps. Another process (`toritsugi import`) has no such queue with the
-//! daemon, so it pauses after each step as long as the step was, up to [`STEP_DELAY_MAX`].
+//! daemon, so it pauses after each step as long as the step was, up to `STEP_DELAY_MAX`.
 //!
 //! Invariants: a file with one invalid row changes nothing; the report names up to [`ROW_ERRORS_MAX`] invalid rows by line.
 //! A record is identified by its `code`, so the same file can be imported again. Fields whose column is missing keep their

@@ -172,7 +172,7 @@ impl Backend {
 
 /// A deletion of this time can no longer be undone.
 fn oldest_ms(now: Timestamp) -> i64 {
-    to_ms(now) - UNDO_TTL.as_millis() as i64
+    now.checked_sub(UNDO_TTL).map_or(i64::MIN, to_ms)
 }
 
 async fn note(
@@ -199,8 +199,7 @@ async fn note(
 }
 
 async fn contact_gone(db: &mut DbConnection, id: RecordId) -> Result<Gone, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM contacts WHERE id = $1").bind(id).fetch_optional(&mut *db).await?;
+    let row = sqlx::query("SELECT * FROM contacts WHERE id = $1").bind(id).fetch_optional(&mut *db).await?;
     let row = row.ok_or(StoreError::Missing { what: "contact" })?;
     let contact = contacts::contact_of(&row)?;
     let presence = match contact.presence {

@@ -47,7 +47,10 @@ async fn an_account_comes_back_with_all_that_it_had() {
     assert!(matches!(again, Err(StoreError::Missing { what: "account" })), "{again:?}");
     let listed = store.deletions(at(20)).await.unwrap();
     let [only] = listed.as_slice() else { panic!("{listed:?}") };
-    assert_eq!((only.kind, only.name.as_str(), only.until), (DeletedKind::Account, "株式会社さくら商事", at(610)));
+    assert_eq!(
+        (only.kind, only.name.as_str(), only.until),
+        (DeletedKind::Account, "株式会社さくら商事", at(610))
+    );
 
     // Its number went to another account meanwhile: nothing is done, and it can be tried again.
     let other = account(&store, "B002", "0355501001").await;

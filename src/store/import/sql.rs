@@ -360,8 +360,7 @@ impl Import {
     async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {
         let mut rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value, Uuid::now_v7())).collect();
         let mut json = json_of(&rows)?;
-        let present = self.present.clone();
-        let has = |column| present.contains(column);
+        let has = |column| self.present.contains(column);
         let same: Vec<i64> = sqlx::query_scalar(UNCHANGED_CUSTOMERS)
             .bind(&json)
             .bind(has(Column::Kana))

@@ -328,9 +328,8 @@ async fn refuse_look_alike(
     user: Option<RecordId>,
     name: &str,
 ) -> Result<(), StoreError> {
-    let rows = sqlx::query("SELECT id, name, extension FROM users WHERE revoked_ms IS NULL")
-        .fetch_all(db)
-        .await?;
+    let rows =
+        sqlx::query("SELECT id, name, extension FROM users WHERE revoked_ms IS NULL").fetch_all(db).await?;
     for row in rows {
         if user == Some(row.try_get("id")?) {
             continue;
