@@ -1,42 +1,45 @@
 #!/usr/bin/env bash
 # Runs the services of compose.yaml without a Docker engine: each in a container of buildah, from the images of `make images`, all in
-# one network with a loopback only. Ends with 0 when the desk has shown the pop of a call.
+# one network that has a loopback alone. Ends with 0 when the desk has shown the pop of a call.
 #
 #   unshare --net --pid --fork --kill-child --mount-proc docker/parts.sh DIRECTORY DAEMON-IMAGE PBX-IMAGE
 #
-# As root, in namespaces of its own: its end is the end of every process that it started, and port 8470 is nobody else's.
+# As root, in namespaces of its own: with it ends every process that it started, and its ports are nobody else's. DIRECTORY is new;
+# each service has its log there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
 
 readonly DIRECTORY="$1" DAEMON="$2" PBX="$3"
+# The longest wait for one service.
 readonly SECONDS_MAX=120
-declare -a CONTAINERS=()
+declare -A OF=()
+LIMIT=()
 
 stop() {
   trap - EXIT
-  # The containers' processes would hold their mounts.
-  kill -- -1 2> /dev/null || true
-  sleep 1
+  # Their processes would hold the mounts of the containers. They are all that is left in this namespace.
   kill -KILL -- -1 2> /dev/null || true
+  wait || true
   local container
-  for container in "${CONTAINERS[@]}"; do buildah rm "$container" > /dev/null 2>&1 || true; done
+  for container in "${OF[@]}"; do buildah rm "$container" > /dev/null || true; done
 }
 
-# service NAME IMAGE [OPTION…] -- COMMAND…: as a service of the compose file, with its volumes; what it prints is in its log.
-service() {
-  local name="$1" image="$2" container
-  shift 2
-  container="$(buildah from --pull=false "$image")"
-  CONTAINERS+=("$container")
-  buildah run --isolation=chroot --network=host --user 10001:10001 -v "$DIRECTORY/lab:/lab" -v "$PWD:/src:ro" \
-    "$@" > "$DIRECTORY/$name.log" 2>&1
+# container NAME IMAGE: the container of a service.
+container() { OF[$1]="$(buildah from --pull=false "$2")"; }
+
+# in_container NAME [OPTION…] -- COMMAND…: with the volumes of the compose file.
+in_container() {
+  local name="$1" options=()
+  shift
+  while [[ "$1" != -- ]]; do options+=("$1"); shift; done
+  "${LIMIT[@]}" buildah run --isolation=chroot --network=host --user 10001:10001 \
+    -v "$DIRECTORY/lab:/lab" -v "$PWD:/src:ro" "${options[@]}" "${OF[$name]}" "$@"
 }
 
-pbx_service() { service "$1" "$PBX" -e "ASTERISK_CONF=$2" "${@:3}"; }
-
-daemon_service() {
-  service "$1" "$DAEMON" -v "$DIRECTORY/records:/var/lib/toritsugi" -e TORITSUGI_CONFIG=/lab/toritsugi.toml \
+of_pbx() { in_container "$1" -e "ASTERISK_CONF=/lab/$1/etc/asterisk.conf" "${@:2}"; }
+of_daemon() {
+  in_container "$1" -v "$DIRECTORY/records:/var/lib/toritsugi" -e TORITSUGI_CONFIG=/lab/toritsugi.toml \
     -e TORITSUGI_TOKEN_FILE=/lab/token "${@:2}"
 }
 
@@ -44,8 +47,37 @@ daemon_service() {
 until_done() {
   local what="$1" begin=$SECONDS
   shift
-  until "$@"; do
-    ((SECONDS - begin < SECONDS_MAX)) || die "$what: not within $SECONDS_MAX s; see $DIRECTORY/*.log"
+  until "$@" > /dev/null 2>&1; do
+    ((SECONDS - begin < SECONDS_MAX)) || die "$what is not ready after $SECONDS_MAX s; the logs are in $DIRECTORY"
     sleep 1
   done
 }
+
+is_booted() {
+  of_pbx "$1" -- asterisk -C "/lab/$1/etc/asterisk.conf" -rx "core waitfullybooted" | grep -q "fully booted"
+}
+
+main() {
+  need ip iproute2
+  trap stop EXIT
+  mkdir -p "$DIRECTORY/lab" "$DIRECTORY/records"
+  chown 10001:10001 "$DIRECTORY/lab" "$DIRECTORY/records"
+  ip link set lo up
+  local name
+  for name in settings pbx far calls; do container "$name" "$PBX"; done
+  for name in sample-records daemon desk; do container "$name" "$DAEMON"; done
+  in_container settings -- /src/docker/settings.sh > "$DIRECTORY/settings.log" 2>&1
+  for name in pbx far; do
+    of_pbx "$name" -- asterisk -C "/lab/$name/etc/asterisk.conf" -f -n > "$DIRECTORY/$name.log" 2>&1 &
+  done
+  for name in pbx far; do until_done "the Asterisk \"$name\"" is_booted "$name"; done
+  of_daemon sample-records -- /src/docker/sample-records.sh > "$DIRECTORY/sample-records.log" 2>&1
+  of_daemon daemon -e TORITSUGI__GATEWAY__LISTEN=0.0.0.0:8470 -- toritsugi serve > "$DIRECTORY/daemon.log" 2>&1 &
+  until_done "the daemon" of_daemon daemon -- toritsugi health
+  in_container calls -- /src/tests/pbx_lab/calls.sh /lab 12 > "$DIRECTORY/calls.log" 2>&1 &
+  say "the first pop at the desk:"
+  LIMIT=(timeout "$SECONDS_MAX")
+  of_daemon desk -- toritsugi demo --once
+}
+
+main

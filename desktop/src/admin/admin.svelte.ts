@@ -182,6 +182,12 @@ export async function create<T extends Versioned>(path: string, wanted: Fields, 
 const patched = <T extends Versioned>(path: string, record: Versioned, patch: Fields): Promise<T> =>
   patchSeen<T>(`${path}/${record.id}`, patch, record.changed_at);
 
+/** The account that has a number already, where a change was refused because of it. */
+export function ownerOf(error: unknown): Versioned | undefined {
+  if (!(error instanceof ApiError) || error.type !== 'value-taken') return undefined;
+  return error.problem.record as Versioned | undefined;
+}
+
 /** The record as it is, where a change was refused because somebody changed it. */
 export function meanwhile(error: unknown): Versioned | undefined {
   if (!(error instanceof ApiError) || error.type !== 'record-changed') return undefined;
