@@ -22,7 +22,7 @@ use crate::store::deletions::{DeletedKind, Deletion};
 /// The deletions.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Deletions {
-    /// Those that can be undone, newest first; at most 200.
+    /// Those that can be undone, newest first; at most 1,000.
     items: Vec<Deletion>,
 }
 

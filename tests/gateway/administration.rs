@@ -228,8 +228,8 @@ async fn what_was_deleted_comes_back_for_ten_minutes() {
         let (status, undone) = undo(id).await;
         assert_eq!((status, undone["kind"].as_str()), (StatusCode::OK, Some(*kind)), "{undone}");
         let (_, mut back) = rig.get("admin", path).await;
-        for field in ["changed_at", "revoked_at"] {
-            back[field] = before[at][field].clone();
+        for record in [&mut back, &mut before[at]] {
+            record.as_object_mut().unwrap().remove("changed_at");
         }
         assert_eq!(back, before[at], "{kind}");
         assert_eq!(undo(id).await.0, StatusCode::NOT_FOUND, "once");

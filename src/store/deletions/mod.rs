@@ -22,7 +22,7 @@ use crate::numbers::NumberPlan;
 /// How long a deletion can be undone.
 pub const UNDO_TTL: SignedDuration = SignedDuration::from_mins(10);
 /// Most deletions in one answer; the newest come first.
-pub const DELETIONS_SHOWN_MAX: u32 = 200;
+pub const DELETIONS_SHOWN_MAX: u32 = 1_000;
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
