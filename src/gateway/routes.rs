@@ -28,8 +28,8 @@ use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
     caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
-    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
-    history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
+    deletions, deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding,
+    health, history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
     message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
     numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, session,
     settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks,
