@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# make images: builds the images of the daemon and of the PBX, runs `toritsugi check` of the daemon's image against a lab, and the
-# services of compose.yaml from both images until a call has popped.
-#
-# BINARY=FILE puts this program into the image in place of a release build; it has to run on Debian trixie.
+# make images: builds the images of the daemon and of the PBX, and runs `toritsugi check` of the daemon's image against a
+# lab.
 #
 # It uses a Docker engine if one answers. Otherwise (as root on Debian) it builds the base images with debootstrap, and
 # the images with buildah, which needs neither a daemon nor additional privileges in a chroot; the compiler is then that
@@ -24,23 +22,8 @@ stop() {
 
 have_docker() { command -v docker > /dev/null && docker version > /dev/null 2>&1; }
 
-# The last stage of the Dockerfile with the program that is there already, in a directory of its own.
-with_binary() {
-  mkdir -p "$RUN/context"
-  install -m 755 -- "$BINARY" "$RUN/context/toritsugi"
-  {
-    grep '^ARG DEBIAN_IMAGE=' docker/Dockerfile
-    sed -n '/^FROM ${DEBIAN_IMAGE}$/,$p' docker/Dockerfile | sed 's|^COPY --from=build .*|COPY toritsugi /usr/local/bin/toritsugi|'
-  } > "$RUN/context/Dockerfile"
-}
-
 build_with_docker() {
-  if [[ -n "${BINARY:-}" ]]; then
-    with_binary
-    docker build -t "$DAEMON" "$RUN/context"
-  else
-    docker build -f docker/Dockerfile -t "$DAEMON" .
-  fi
+  docker build -f docker/Dockerfile -t "$DAEMON" .
   docker build -f docker/Dockerfile.pbx -t "$PBX" .
 }
 
@@ -74,17 +57,9 @@ bud() { buildah bud --isolation=chroot --network=host --format docker --layers "
 build_with_buildah() {
   ((EUID == 0)) || die "no Docker engine answers; without one the images are built as root"
   need buildah buildah podman podman crun crun debootstrap debootstrap
+  need_cargo
   base_image trixie
   base_image sid
-  say "building the PBX's image"
-  bud --build-arg DEBIAN_SID_IMAGE=localhost/debian:sid-slim -t "$PBX" -f docker/Dockerfile.pbx .
-  if [[ -n "${BINARY:-}" ]]; then
-    with_binary
-    say "building the daemon's image with $BINARY"
-    bud --build-arg DEBIAN_IMAGE=localhost/debian:trixie-slim -t "$DAEMON" "$RUN/context"
-    return
-  fi
-  need_cargo
   rust_image
   local options=(--build-arg RUST_IMAGE=localhost/rust-of-this-machine:trixie
     --build-arg DEBIAN_IMAGE=localhost/debian:trixie-slim
@@ -93,6 +68,8 @@ build_with_buildah() {
   [[ ! -s /etc/ssl/certs/ca-certificates.crt ]] || options+=(--secret "id=ca,src=/etc/ssl/certs/ca-certificates.crt")
   say "building the daemon's image (a first release build takes some minutes)"
   bud "${options[@]}" -t "$DAEMON" -f docker/Dockerfile .
+  say "building the PBX's image"
+  bud --build-arg DEBIAN_SID_IMAGE=localhost/debian:sid-slim -t "$PBX" -f docker/Dockerfile.pbx .
 }
 
 start_lab() {
@@ -130,13 +107,6 @@ check() {
   fi
 }
 
-# An engine runs the compose file itself: docker compose -f docker/compose.yaml up --build
-run_parts() {
-  have_docker && return
-  say "the services of the compose file"
-  unshare --net --pid --fork --kill-child --mount-proc docker/parts.sh "$RUN/parts" "$DAEMON" "$PBX"
-}
-
 main() {
   RUN="$(mktemp -d "${TMPDIR:-/tmp}/toritsugi-images-XXXXXX")"
   chmod 755 "$RUN"
@@ -145,7 +115,6 @@ main() {
   if have_docker; then build_with_docker; else build_with_buildah; fi
   start_lab
   check
-  run_parts
   say "built and checked: $DAEMON and $PBX"
 }
 
