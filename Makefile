@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures callflow-soak lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures fax-figures callflow-figures callflow-soak import-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ callflow-soak: ## faults while 30,000 keys of plans are written (TORITSUGI_PLAN_
 	@TORITSUGI_PLAN_ACCOUNTS=$${TORITSUGI_PLAN_ACCOUNTS:-7500} TORITSUGI_SOAK=$${TORITSUGI_SOAK:-4} \
 	  tests/all.sh --test e2e -- plan_faults:: --nocapture
 	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- offline::calls_of_a_time --nocapture
+
+import-figures: ## prints how long an import of TORITSUGI_IMPORT_ROWS (100000) customers takes, and what else is written meanwhile
+	@TORITSUGI_IMPORT_ROWS=$${TORITSUGI_IMPORT_ROWS:-100000} tests/all.sh --test gateway -- figures_of_an_import --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh

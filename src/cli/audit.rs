@@ -40,6 +40,9 @@ pub(super) struct Audit {
     /// Only entries by or about this person: an extension, a name or a user's id.
     #[arg(long, value_name = "PERSON")]
     person: Option<String>,
+    /// Only entries about this record: its id, or how entries name it: of an account its code.
+    #[arg(long, value_name = "RECORD")]
+    about: Option<String>,
     /// Only entries about this call: its id, or the beginning of it as `toritsugi calls` prints it.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
@@ -138,6 +141,7 @@ impl Audit {
         let time = |value: &Option<Timestamp>| value.map(|at| at.to_string());
         for (key, value) in [
             ("person", text(&self.person)),
+            ("about", text(&self.about)),
             ("call", call),
             ("action", text(&self.action)),
             ("from", time(&self.from)),

@@ -66,8 +66,8 @@ impl Import {
         if let Ok(report) = outcome.as_ref()
             && !report.dry_run
         {
-            let details =
-                json!({ "rows": report.rows, "created": report.created, "updated": report.updated });
+            let details = json!({ "rows": report.rows, "created": report.created, "updated": report.updated,
+                    "unchanged": report.unchanged });
             let action = match kind {
                 ImportKind::Accounts => "account.imported",
                 ImportKind::Customers => "customer.imported",
@@ -133,8 +133,8 @@ impl Import {
         }
         let would = if report.dry_run { "would be " } else { "" };
         output::print_line(&format!(
-            "{} rows: {} {would}created, {} {would}updated",
-            report.rows, report.created, report.updated
+            "{} rows: {} {would}created, {} {would}updated, {} unchanged",
+            report.rows, report.created, report.updated, report.unchanged
         ))?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `search`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `search`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `words`, `teams`, `undo`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -67,11 +67,14 @@ mod stats;
 mod supervise;
 mod support;
 mod tasks;
+mod teams;
 mod terminal;
 mod transfer;
+mod undo;
 mod user;
 mod webhooks;
 mod when;
+mod words;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -196,12 +199,18 @@ enum Command {
     Accounts(accounts::Accounts),
     /// List, show and change customers.
     Customers(records::Records),
+    /// List, show and change the words that operators choose from: dispositions, reasons, flags of customers.
+    Words(words::Words),
+    /// List the records that were deleted in the last ten minutes, or bring one back.
+    Undo(undo::Undo),
     /// Copy the SQLite database into a new file and check the copy; the daemon may run.
     Backup(backup::Backup),
     /// Let a backup take the place of the SQLite database; the daemon must be stopped.
     Restore(backup::Restore),
     /// Add, list, show, change and revoke users and their tokens.
     User(user::User),
+    /// List, show and rename teams.
+    Teams(teams::Teams),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
     /// List received faxes, save their documents, or delete them.
@@ -293,6 +302,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(command) => command.run(global).await,
         Command::Accounts(command) => command.run(global).await,
         Command::Customers(command) => command.run(global, records::Of::Customers).await,
+        Command::Words(command) => command.run(global).await,
+        Command::Teams(command) => command.run(global).await,
+        Command::Undo(command) => command.run(global).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,

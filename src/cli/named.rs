@@ -165,6 +165,17 @@ fn choose(kind: Named, text: &str, records: &[Value]) -> Result<Uuid, NoneOrSeve
     }
 }
 
+/// The record that `text` names, of a list that has no pages.
+pub(crate) fn one_of<'a>(kind: Named, text: &str, records: &'a [Value]) -> anyhow::Result<&'a Value> {
+    let id = match Uuid::parse_str(text) {
+        Ok(id) => id,
+        Err(_) => choose(kind, text, records)?,
+    };
+    let found = records.iter().find(|record| record["id"].as_str() == Some(id.to_string().as_str()));
+    let none = || NoneOrSeveral::None { what: kind.what, text: plain(text), command: kind.command };
+    Ok(found.ok_or_else(none)?)
+}
+
 /// The id of the account that `text` names.
 pub(crate) async fn account(client: &Client, text: &str) -> anyhow::Result<String> {
     Ok(id_of(client, ACCOUNT, text, &[]).await?.to_string())

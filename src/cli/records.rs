@@ -1,32 +1,54 @@
 //! `toritsugi accounts`, `contacts`, `customers`: lists, shows, changes and exports records of a running daemon.
 //!
 //! One line of [`KINDS`] for each kind; the commands are the same for all. A record is named by its code, its name or the
-//! beginning of its id (`named.rs`). What `export` writes, `toritsugi import` reads.
+//! beginning of its id (`named.rs`). What `export` writes, `toritsugi import` reads: the daemon makes the file, with the columns
+//! of an import.
 //!
-//! Invariant: `set` changes the fields that it is given and no other. A cell that a spreadsheet would carry out gets an
-//! apostrophe, which an import takes off again.
+//! Invariant: `set` changes the fields that it is given and no other.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use toritsugi::contract::hours::Hours;
-use toritsugi::text::spreadsheet::{begins_formula, shift_jis};
+use toritsugi::directory::import::{ImportKind, columns_of};
+use toritsugi::text::spreadsheet::shift_jis;
 
 use super::Global;
 use super::client::{Client, ClientArgs};
 use super::named::{self, ACCOUNT, CONTACT, CUSTOMER, Named};
 use super::output::{self, Output, Table, plain, print, print_json, print_line};
+use super::when;
 
 /// A kind of record.
 struct Kind {
     named: Named,
     /// The columns of the table: heading and field. `account` is shown as the account's code.
     columns: &'static [(&'static str, &'static str)],
-    /// The columns of the file, which are those of an import.
-    exported: &'static [&'static str],
+    /// The same in an import, whose columns are the fields that a file, `show` and `set` have.
+    import: ImportKind,
+}
+
+impl Kind {
+    fn fields(&self) -> Vec<&'static str> {
+        columns_of(self.import).collect()
+    }
+
+    /// The name of its file in the API.
+    fn file(&self) -> &'static str {
+        match self.import {
+            ImportKind::Accounts => "accounts",
+            ImportKind::Contacts => "contacts",
+            ImportKind::Customers => "customers",
+        }
+    }
+
+    /// Whether its records belong to an account.
+    fn is_of_account(&self) -> bool {
+        self.import != ImportKind::Accounts
+    }
 }
 
 /// Which kind a command is about.
@@ -50,24 +72,7 @@ static KINDS: [(Of, Kind); 3] = [
                 ("FORWARDING", "forwarding"),
                 ("HOURS", "hours"),
             ],
-            exported: &[
-                "code",
-                "name",
-                "kana",
-                "answer_phrase",
-                "notes",
-                "dialled",
-                "forwarding",
-                "hours",
-                "wrap_up_s",
-                "caller_id_policy",
-                "accept_by_key",
-                "accept_sound",
-                "extra_numbers",
-                "never_monitor",
-                "supervision_notify",
-                "link",
-            ],
+            import: ImportKind::Accounts,
         },
     ),
     (
@@ -85,20 +90,7 @@ static KINDS: [(Of, Kind); 3] = [
                 ("NO TRANSFER", "no_transfer"),
                 ("DO NOT TELL", "do_not_tell"),
             ],
-            exported: &[
-                "account",
-                "code",
-                "name",
-                "kana",
-                "role",
-                "number",
-                "email",
-                "on_call_order",
-                "accept_by_key",
-                "ring_s",
-                "no_transfer",
-                "do_not_tell",
-            ],
+            import: ImportKind::Contacts,
         },
     ),
     (
@@ -114,17 +106,7 @@ static KINDS: [(Of, Kind); 3] = [
                 ("NUMBERS", "numbers"),
                 ("FLAGS", "flags"),
             ],
-            exported: &[
-                "account",
-                "code",
-                "name",
-                "kana",
-                "company",
-                "department",
-                "notes",
-                "flags",
-                "numbers",
-            ],
+            import: ImportKind::Customers,
         },
     ),
 ];
@@ -239,8 +221,7 @@ async fn read(client: &Client, kind: &Kind, account: Option<&str>) -> anyhow::Re
     {
         records.retain(|record| record["id"] == id.as_str());
     }
-    let codes =
-        if kind.exported.contains(&"account") { Codes::read(client).await? } else { Codes::default() };
+    let codes = if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
     Ok((records, codes))
 }
 
@@ -306,11 +287,17 @@ async fn show(client: &Client, kind: &Kind, record: &Value, output: Output) -> a
     if output.json {
         return print_json(record);
     }
-    let codes =
-        if kind.exported.contains(&"account") { Codes::read(client).await? } else { Codes::default() };
+    let codes = if kind.is_of_account() { Codes::read(client).await? } else { Codes::default() };
     let others = ["id", "created_at", "changed_at"];
-    for field in kind.exported.iter().chain(&others) {
-        print_line(format!("{field:<20}{}", plain(&cell_of(record, field, &codes))).trim_end())?;
+    for field in kind.fields().into_iter().chain(others) {
+        let cell = match (field, record[field].as_str()) {
+            ("deputy", Some(id)) => {
+                let contact: Value = client.get(&format!("{}/{id}", CONTACT.path), &[]).await?;
+                contact["code"].as_str().or(contact["name"].as_str()).unwrap_or(id).to_owned()
+            }
+            _ => cell_of(record, field, &codes),
+        };
+        print_line(format!("{field:<20}{}", plain(&cell)).trim_end())?;
     }
     Ok(())
 }
@@ -324,17 +311,27 @@ impl Set {
             let Some((field, value)) = change.split_once('=') else {
                 bail!("{change:?} is not a change: write FIELD=VALUE, for instance notes=…");
             };
-            if !kind.exported.contains(&field) || field == "account" {
-                let fields: Vec<&str> =
-                    kind.exported.iter().copied().filter(|field| *field != "account").collect();
+            let fields: Vec<&str> = kind.fields().into_iter().filter(|field| *field != "account").collect();
+            if !fields.contains(&field) {
                 bail!("{} has no field {field:?} to set; it has {}", kind.named.what, fields.join(", "));
             }
-            patch.insert(field.to_owned(), value_of(field, value)?);
+            let value = match field {
+                "deputy" if !value.is_empty() => deputy(&client, &record, value).await?,
+                _ => value_of(field, value)?,
+            };
+            patch.insert(field.to_owned(), value);
         }
         let id = record["id"].as_str().context("the record has no id")?;
         let changed: Value = client.patch(&format!("{}/{id}", kind.named.path), &patch).await?;
         show(&client, kind, &changed, self.output).await
     }
+}
+
+/// The contact who is to stand in for `contact`.
+async fn deputy(client: &Client, contact: &Value, text: &str) -> anyhow::Result<Value> {
+    let account = contact["account"].as_str().context("the contact has no account")?;
+    let filter = [("account", account.to_owned())];
+    Ok(named::id_of(client, CONTACT, text, &filter).await?.to_string().into())
 }
 
 /// The value of a field as the API takes it.
@@ -345,11 +342,15 @@ fn value_of(field: &str, text: &str) -> anyhow::Result<Value> {
     Ok(match field {
         "dialled" | "forwarding" | "extra_numbers" | "numbers" | "flags" => list(text),
         "hours" => serde_json::to_value(Hours::read(text).with_context(|| format!("hours={text}"))?)?,
-        "accept_by_key" | "never_monitor" | "no_transfer" | "do_not_tell" => match text {
+        "accept_by_key" | "never_monitor" | "no_transfer" | "do_not_tell" | "open_on_answer" => match text {
             "yes" | "true" | "はい" => true.into(),
             "no" | "false" | "いいえ" => false.into(),
             _ => bail!("{field}={text}: write yes or no"),
         },
+        "absent_until" if !text.is_empty() => {
+            let time = when::time(text).map_err(|error| anyhow!("{field}={text}: {error}"))?;
+            time.to_string().into()
+        }
         "wrap_up_s" | "ring_s" | "on_call_order" => match text {
             "" => Value::Null,
             number => match number.parse::<u32>() {
@@ -381,12 +382,16 @@ fn cell_of(record: &Value, field: &str, codes: &Codes) -> String {
 impl Export {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let kind = kind_of(self.kind);
-        let (records, codes) = read(&client, kind, self.account.as_deref()).await?;
-        let text = csv_of(kind, &records, &codes);
+        let path = format!("/v1/export/{}.csv", kind_of(self.kind).file());
+        let filter = named::account_filter(&client, self.account.as_deref()).await?;
+        let query: Vec<(&str, &str)> = filter.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let file = client.download(&path, &query).await?.bytes().await.context("the file broke off")?;
         let (bytes, missing) = match self.encoding.as_str() {
-            "cp932" => shift_jis(&text),
-            _ => ([&b"\xef\xbb\xbf"[..], text.as_bytes()].concat(), 0),
+            "cp932" => {
+                let text = std::str::from_utf8(&file).context("the daemon's file is not UTF-8")?;
+                shift_jis(text.trim_start_matches('\u{feff}'))
+            }
+            _ => (file.to_vec(), 0),
         };
         match &self.to {
             Some(file) => {
@@ -405,26 +410,6 @@ impl Export {
     }
 }
 
-fn csv_of(kind: &Kind, records: &[Value], codes: &Codes) -> String {
-    let mut text = String::new();
-    let mut row = |cells: &mut dyn Iterator<Item = String>| {
-        let cells: Vec<String> = cells.map(|cell| quoted(&cell)).collect();
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
-    };
-    row(&mut kind.exported.iter().map(|field| (*field).to_owned()));
-    for record in records {
-        row(&mut kind.exported.iter().map(|field| cell_of(record, field, codes)));
-    }
-    text
-}
-
-fn quoted(cell: &str) -> String {
-    let guard = if begins_formula(cell) { "'" } else { "" };
-    let clean: String = cell.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    format!("\"{guard}{}\"", clean.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -435,23 +420,8 @@ mod tests {
     fn the_kinds_stand_in_their_places() {
         for (of, kind) in &KINDS {
             assert_eq!(kind_of(*of).named.path, kind.named.path);
+            assert!(kind.named.path.ends_with(kind.file()), "{}", kind.named.path);
         }
-    }
-
-    #[test]
-    fn a_file_is_guarded_against_formulas_and_has_the_accounts_codes() {
-        let codes = Codes([("id-a".to_owned(), "A001".to_owned())].into());
-        let record = json!({
-            "account": "id-a", "code": "1", "name": "=cmd|' /C calc'!A0", "kana": "", "company": "a \"b\"\r\nc",
-            "numbers": ["+81312345678", "09012345678"], "flags": [],
-        });
-        let text = csv_of(kind_of(Of::Customers), &[record], &codes);
-        let (heading, row) = text.split_once("\r\n").unwrap();
-        assert_eq!(heading.split(',').count(), 9);
-        assert_eq!(
-            row.trim_end(),
-            "\"A001\",\"1\",\"'=cmd|' /C calc'!A0\",\"\",\"a \"\"b\"\"\nc\",\"\",\"\",\"\",\"'+81312345678;09012345678\""
-        );
     }
 
     #[test]

@@ -80,11 +80,7 @@ impl Config {
             return Err(error("chatwork_token_file", "the token has a character that no token has"));
         }
         let rules = self.channel_rules()?;
-        let mut letter = LetterSettings::of_samples(
-            self.directory.time_zone.clone(),
-            rules.plan,
-            self.messages.reasons.clone(),
-        );
+        let mut letter = LetterSettings::of_samples(self.directory.time_zone.clone(), rules.plan);
         letter.from_name = Line::new(self.mail.from_name());
         Ok(Settings {
             rules,

@@ -164,7 +164,6 @@ impl Config {
                 iso_2022_jp: mail.iso_2022_jp.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
                 time_zone: self.directory.time_zone.clone(),
                 plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
-                reasons: self.messages.reasons.clone(),
                 words: SharedWords::default(),
             },
             bounce_address,

@@ -1,4 +1,5 @@
-//! Words that administrators decide: what calls end with, why operators are not ready, flags of customers.
+//! Words that administrators decide: what calls end with, why operators are not ready, why callers call,
+//! flags of customers.
 //!
 //! Invariants: a code that was used once stays in its list, retired or not, so that records can always be read. The order of a
 //! list is the order in which people see it.
@@ -27,6 +28,8 @@ pub enum WordKind {
     NotReadyReason,
     /// Marks of customers (区分).
     Flag,
+    /// Why callers call (用件), of a message whose account has no script with reasons of its own.
+    MessageReason,
 }
 
 /// The colour of a word.
@@ -64,6 +67,10 @@ pub struct Word {
     /// It cannot be chosen any more; records that have it are still read.
     #[serde(default)]
     pub retired: bool,
+    /// Of a disposition: a call that ends with it needs no message, where the installation requires messages. Absent: as it
+    /// was; no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_message: Option<bool>,
 }
 
 /// A list of words.
@@ -84,7 +91,7 @@ pub struct WordError(String);
 
 impl WordKind {
     /// All kinds.
-    pub const ALL: &[Self] = &[Self::Disposition, Self::NotReadyReason, Self::Flag];
+    pub const ALL: &[Self] = &[Self::Disposition, Self::NotReadyReason, Self::MessageReason, Self::Flag];
 
     /// Its word on the wire and in the store.
     #[must_use]
@@ -93,6 +100,7 @@ impl WordKind {
             Self::Disposition => "disposition",
             Self::NotReadyReason => "not_ready_reason",
             Self::Flag => "flag",
+            Self::MessageReason => "message_reason",
         }
     }
 
@@ -113,7 +121,7 @@ impl Word {
     #[must_use]
     pub fn of(choice: &Choice) -> Self {
         let Choice { code, label, label_en } = choice.clone();
-        Self { code, label, label_en, tone: Tone::Plain, retired: false }
+        Self { code, label, label_en, tone: Tone::Plain, retired: false, no_message: None }
     }
 
     /// The word as operators choose it.
@@ -150,7 +158,9 @@ pub fn checked_words(kind: WordKind, words: Vec<Word>, before: &[Word]) -> Resul
         };
         let english = word.label_en.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let label_en = english.map(label).transpose()?;
-        checked.push(Word { label: label(&word.label)?, label_en, code: code.clone(), ..word });
+        let known = before.iter().find(|known| known.code == code).and_then(|known| known.no_message);
+        let no_message = word.no_message.or(known).filter(|_| kind == WordKind::Disposition);
+        checked.push(Word { label: label(&word.label)?, label_en, code: code.clone(), no_message, ..word });
     }
     let left = before.iter().filter(|word| !checked.iter().any(|kept| kept.code == word.code));
     let left: Vec<Word> = left.map(|word| Word { retired: true, ..word.clone() }).collect();
@@ -166,7 +176,14 @@ mod tests {
     use super::*;
 
     fn word(code: &str, label: &str) -> Word {
-        Word { code: code.into(), label: label.into(), label_en: None, tone: Tone::Plain, retired: false }
+        Word {
+            code: code.into(),
+            label: label.into(),
+            label_en: None,
+            tone: Tone::Plain,
+            retired: false,
+            no_message: None,
+        }
     }
 
     #[test]
@@ -176,6 +193,20 @@ mod tests {
             checked_words(WordKind::Disposition, vec![word("message", " 伝言あり ")], &before).unwrap();
         assert_eq!(checked[0], word("message", "伝言あり"));
         assert_eq!(checked[1], Word { retired: true, ..word("sales", "営業") });
+    }
+
+    #[test]
+    fn a_disposition_alone_can_be_a_reason_for_no_message_and_stays_one_where_nobody_says_otherwise() {
+        let marked = |is| Word { no_message: is, ..word("sales", "営業") };
+        for (kind, wanted, before, kept) in [
+            (WordKind::Disposition, Some(true), None, Some(true)),
+            (WordKind::Disposition, None, Some(true), Some(true)),
+            (WordKind::Disposition, Some(false), Some(true), Some(false)),
+            (WordKind::MessageReason, Some(true), None, None),
+        ] {
+            let checked = checked_words(kind, vec![marked(wanted)], &[marked(before)]).unwrap();
+            assert_eq!(checked, [marked(kept)], "{kind:?} {wanted:?}");
+        }
     }
 
     #[test]

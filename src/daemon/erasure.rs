@@ -71,6 +71,7 @@ impl Eraser {
 
     /// Takes every step that is due.
     async fn erase_all(&self) -> Result<(), StoreError> {
+        self.store.expire_deletions(Timestamp::now()).await?;
         let status = self.report().await?;
         if status.accounts > 0 {
             self.remove_accounts().await?;

@@ -190,7 +190,7 @@ pub async fn run_on(
         <(SharedQueueFaults, Following, SharedPlanStatus, SoundProbe)>::default();
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let (voices, voice_receiver) = voice_receiver(&config, &metrics);
-    let words = words::load(&store, &config.operators).await?;
+    let words = words::load(&store, &config).await?;
     let deps = Deps {
         words: words.clone(),
         plan: config.endpoint_rules(),
@@ -272,6 +272,7 @@ pub async fn run_on(
     tasks.spawn(alarms.run(link_shutdown.clone()));
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
+    settings.messages.words = words.clone();
     settings.messages.return_path = return_path;
     settings.messages.reply_path = reply_path;
     settings.messages.channels = config.channel_rules()?;

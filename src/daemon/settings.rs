@@ -22,6 +22,7 @@ use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL, HISTORY_FIL
 use crate::messages;
 use crate::numbers::NumberPlan;
 use crate::operators;
+use crate::operators::SharedWords;
 use crate::store::Location;
 use crate::text::kana::kana;
 use crate::voice::VoiceSettings;
@@ -159,8 +160,7 @@ impl Config {
         let config = &self.messages;
         messages::Settings {
             required: config.required,
-            no_message_reasons: config.no_message_reasons.clone(),
-            reasons: config.reasons.clone(),
+            words: SharedWords::default(),
             common_surnames: config.common_surnames.iter().map(|name| kana(name).into()).collect(),
             undo: config.undo,
             supervisors_export: config.supervisors_export,

@@ -11,6 +11,7 @@ use crate::contract::records::{
 };
 use crate::ids::RecordId;
 use crate::store::StoreError;
+use crate::store::deletions::{DeletedBy, DeletedKind, Deletion};
 
 /// Why a change of the directory was refused.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,28 @@ impl Directory {
         Ok(())
     }
 
+    /// As [`Self::delete_account`], so that it can be brought back for ten minutes.
+    ///
+    /// # Errors
+    /// There is no record with this id; the store failed.
+    pub async fn delete_account_undoably(&self, id: RecordId, by: DeletedBy<'_>) -> Result<(), EditError> {
+        self.store().delete_undoably(DeletedKind::Account, id, by).await?;
+        self.refresh().await?;
+        Ok(())
+    }
+
+    /// Brings back what was deleted in the last ten minutes; absent: there is no such deletion.
+    ///
+    /// # Errors
+    /// Another record has its code or its number by now; its account was deleted; the store failed.
+    pub async fn undo_deletion(&self, id: RecordId, at: Timestamp) -> Result<Option<Deletion>, EditError> {
+        let undone = self.store().undo_deletion(id, self.plan(), at).await?;
+        if undone.as_ref().is_some_and(|deletion| deletion.kind == DeletedKind::Account) {
+            self.refresh().await?;
+        }
+        Ok(undone)
+    }
+
     /// Creates a customer.
     ///
     /// # Errors
@@ -131,16 +154,16 @@ impl Directory {
         Ok(Edited { before, after })
     }
 
-    /// Deletes a customer; with `forget_deleted` also what the store knows of the customer: readers show it no more, and it
-    /// is removed behind the answer ([`crate::store::erasure`]).
+    /// Deletes a customer, who can be brought back for ten minutes; with `forget_deleted` instead also what the store knows of the
+    /// customer: readers show it no more, and it is removed behind the answer ([`crate::store::erasure`]).
     ///
     /// # Errors
     /// There is no record with this id; the store failed.
-    pub async fn delete_customer(&self, id: RecordId, at: Timestamp) -> Result<(), EditError> {
+    pub async fn delete_customer(&self, id: RecordId, by: DeletedBy<'_>) -> Result<(), EditError> {
         if self.purges_history_of_deleted() {
-            return Ok(self.store().forget_customer(id, self.plan(), at).await?);
+            return Ok(self.store().forget_customer(id, self.plan(), by.at).await?);
         }
-        Ok(self.store().delete_customer(id).await?)
+        Ok(self.store().delete_undoably(DeletedKind::Customer, id, by).await?)
     }
 
     /// Creates a contact.
@@ -183,11 +206,11 @@ impl Directory {
         Ok(Edited { before, after })
     }
 
-    /// Deletes a contact.
+    /// Deletes a contact, who can be brought back for ten minutes.
     ///
     /// # Errors
     /// There is no record with this id; the store failed.
-    pub async fn delete_contact(&self, id: RecordId) -> Result<(), EditError> {
-        Ok(self.store().delete_contact(id).await?)
+    pub async fn delete_contact(&self, id: RecordId, by: DeletedBy<'_>) -> Result<(), EditError> {
+        Ok(self.store().delete_undoably(DeletedKind::Contact, id, by).await?)
     }
 }

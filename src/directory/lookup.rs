@@ -326,6 +326,16 @@ impl Directory {
         self.index().by_id(id).cloned()
     }
 
+    /// The account in memory that has this number: as one that is dialled, or as one that forwards.
+    #[must_use]
+    pub fn account_of_number(&self, number: &str, is_dialled: bool) -> Option<Arc<Account>> {
+        let number = Number::read(number, self.plan())?;
+        let index = self.index();
+        let found =
+            if is_dialled { index.by_dialled(number.key()) } else { index.by_forwarding(number.key()) };
+        found.cloned()
+    }
+
     pub(super) fn scripts(&self) -> Arc<ScriptIndex> {
         Arc::clone(&self.shared.scripts.read())
     }

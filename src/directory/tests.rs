@@ -13,10 +13,12 @@ use crate::directory::explain::{CustomerMatchReason, ExplainRequest, MatchResult
 use crate::directory::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+use crate::store::deletions::DeletedBy;
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
 use crate::store::{CustomerFilter, StoreError};
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
+const DELETED: DeletedBy<'static> = DeletedBy { name: "管理", at: AT };
 
 struct Fixture {
     _database: Box<dyn std::any::Any>,
@@ -487,8 +489,8 @@ async fn customers_and_contacts_are_changed_and_deleted() {
         directory.create_customer(lost, AT).await,
         Err(EditError::Store(StoreError::Missing { .. }))
     ));
-    directory.delete_customer(tanaka.id, AT).await.unwrap();
-    assert!(directory.delete_customer(tanaka.id, AT).await.is_err());
+    directory.delete_customer(tanaka.id, DELETED).await.unwrap();
+    assert!(directory.delete_customer(tanaka.id, DELETED).await.is_err());
 
     for (name, order) in [("後", Some(2)), ("無", None), ("先", Some(1))] {
         let fields = ContactFields {
@@ -502,7 +504,7 @@ async fn customers_and_contacts_are_changed_and_deleted() {
     assert_eq!(contacts.iter().map(|c| c.fields.name.as_str()).collect::<Vec<_>>(), ["先", "後", "無"]);
     let changed = directory.patch_contact(contacts[0].id, &json!({"number": null}), AT).await.unwrap();
     assert_eq!((changed.fields.number, changed.fields.accept_by_key), (None, true));
-    directory.delete_contact(contacts[0].id).await.unwrap();
+    directory.delete_contact(contacts[0].id, DELETED).await.unwrap();
     let page = directory.store().contacts(Some(fixture.sakura), None, 10).await.unwrap();
     assert_eq!(page.items.len(), 2);
 }

@@ -20,6 +20,7 @@ use super::state::AppState;
 use crate::contract::records::{Account, AccountFields};
 use crate::directory::{EditError, Edited};
 use crate::people::role::Permission;
+use crate::store::deletions::DeletedBy;
 use crate::store::{Page, StoreError};
 
 /// Lists the accounts, in the order of their creation.
@@ -41,7 +42,7 @@ pub(crate) async fn list(
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = AccountFields, responses(
     (status = 201, description = "The record", body = Account),
     (status = 403, description = "not-permitted", body = ProblemBody),
-    (status = 409, description = "value-taken", body = ProblemBody),
+    (status = 409, description = "value-taken; of a number with the account that has it", body = ProblemBody),
     (status = 422, description = "invalid-body", body = ProblemBody),
 ))]
 pub(crate) async fn create(
@@ -50,7 +51,8 @@ pub(crate) async fn create(
     Body(fields): Body<AccountFields>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let record = state.app.directory.create_account(fields, state.app.clock.now()).await?;
+    let made = state.app.directory.create_account(fields, state.app.clock.now()).await;
+    let record = made.map_err(|error| refused(&state, error))?;
     let about = (record.fields.code.as_str(), Some(record.id));
     audit_trail::record(&state, &caller, "account.created", about, json!({})).await;
     created(format!("/v1/accounts/{}", record.id), record)
@@ -86,7 +88,7 @@ pub(crate) async fn show(
         (status = 200, description = "The changed record", body = Account),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken; record-changed, with the record as it is", body = ProblemBody),
+        (status = 409, description = "value-taken, of a number with the account that has it; record-changed, with the record as it is", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -104,13 +106,27 @@ pub(crate) async fn change(
             let current = state.app.store.account(id).await?;
             return Err(Problem::from(Kind::RecordChanged).record(&current));
         }
-        edited => edited?,
+        edited => edited.map_err(|error| refused(&state, error))?,
     };
     let about = (after.fields.code.as_str(), Some(id));
     let mut details = fields_of(&patch);
     details["changed"] = audit_trail::differences_of(&before.fields, &after.fields);
     audit_trail::record(&state, &caller, "account.changed", about, details).await;
     Ok(Json(after))
+}
+
+/// The problem of a refused change. A number that another account has comes with that account.
+fn refused(state: &AppState, error: EditError) -> Problem {
+    let EditError::Store(StoreError::Taken { what, value }) = &error else { return error.into() };
+    let directory = &state.app.directory;
+    let owner = match *what {
+        "the dialled number" => directory.account_of_number(value, true),
+        "the forwarding number" => directory.account_of_number(value, false),
+        _ => None,
+    };
+    let Some(owner) = owner else { return error.into() };
+    let detail = format!("{error}, by {} {}", owner.fields.code, owner.fields.name);
+    Kind::ValueTaken.with(detail).record(&*owner)
 }
 
 /// Deletes an account with its customers, contacts and messages. Its finished calls remain.
@@ -139,7 +155,8 @@ pub(crate) async fn delete(
         return Err(Problem::from(Kind::RecordChanged).record(&current));
     }
     let code = state.app.directory.account(id).map(|account| account.fields.code.clone());
-    state.app.directory.delete_account(id, state.app.clock.now()).await?;
+    let by = DeletedBy { name: &caller.person.name, at: state.app.clock.now() };
+    state.app.directory.delete_account_undoably(id, by).await?;
     let about = (code.as_deref().unwrap_or_default(), Some(id));
     audit_trail::record(&state, &caller, "account.deleted", about, json!({})).await;
     tracing::info!(%id, by = %caller.person.id, "deleted an account with its customers, contacts and messages");

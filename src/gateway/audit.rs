@@ -36,6 +36,7 @@ pub(crate) async fn list(
     let filter = AuditFilter {
         action: query.action.unwrap_or_default(),
         person: query.person.map(|text| person(&roster, &text)),
+        about: query.about.map(|about| about.trim().to_owned()),
         call: query.call,
         from: query.from,
         to: query.to,

@@ -15,6 +15,7 @@ use crate::contract::notice::{NOTICE_LENGTH_MAX, end_of_day};
 use crate::contract::records::{Contact, ContactFields, PresenceState};
 use crate::directory::{EditError, Edited};
 use crate::people::role::Permission;
+use crate::store::deletions::DeletedBy;
 use crate::store::{Page, StoreError};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -157,7 +158,8 @@ pub(crate) async fn delete(
     {
         return Err(Problem::from(Kind::RecordChanged).record(&current));
     }
-    state.app.directory.delete_contact(id).await?;
+    let by = DeletedBy { name: &caller.person.name, at: state.app.clock.now() };
+    state.app.directory.delete_contact(id, by).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a contact");
     audit_trail::record(&state, &caller, "contact.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)

@@ -15,6 +15,7 @@ use crate::directory::{EditError, Edited};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::customer_changes::CustomerAction;
+use crate::store::deletions::DeletedBy;
 use crate::store::{CustomerFilter, Page, StoreError};
 use serde_json::json;
 
@@ -162,7 +163,8 @@ pub(crate) async fn delete(
     {
         return Err(Problem::from(Kind::RecordChanged).record(&current));
     }
-    state.app.directory.delete_customer(id, state.app.clock.now()).await?;
+    let by = DeletedBy { name: &caller.person.name, at: state.app.clock.now() };
+    state.app.directory.delete_customer(id, by).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a customer");
     audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)

@@ -21,11 +21,12 @@ use super::extract::QueryParams;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::hours::Hours;
+use crate::directory::import::{ImportKind, columns_of};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::{CustomerFilter, PAGE_RECORDS_MAX, Page, StoreError};
 
-/// The encoding of a file.
+/// What a file has, and its encoding.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,6 +35,9 @@ pub(crate) struct FileQuery {
     #[serde(default)]
     #[param(inline)]
     encoding: CsvEncoding,
+    /// Only the records of this account; not for users.
+    #[param(value_type = Option<uuid::Uuid>)]
+    account: Option<RecordId>,
 }
 
 /// What a file has.
@@ -64,52 +68,13 @@ impl Table {
         }
     }
 
-    /// The columns, as an import names them.
-    fn columns(self) -> &'static [&'static str] {
+    /// The columns: of records those that an import reads.
+    fn columns(self) -> Vec<&'static str> {
         match self {
-            Self::Accounts => &[
-                "code",
-                "name",
-                "kana",
-                "answer_phrase",
-                "notes",
-                "dialled",
-                "forwarding",
-                "hours",
-                "wrap_up_s",
-                "caller_id_policy",
-                "accept_by_key",
-                "accept_sound",
-                "extra_numbers",
-                "never_monitor",
-                "supervision_notify",
-                "link",
-                "report_calls",
-                "language",
-                "privacy",
-                "open_on_answer",
-                "unanswered_min",
-                "unanswered_urgent_min",
-            ],
-            Self::Customers => {
-                &["account", "code", "name", "kana", "company", "department", "notes", "flags", "numbers"]
-            }
-            Self::Contacts => &[
-                "account",
-                "code",
-                "name",
-                "kana",
-                "role",
-                "number",
-                "email",
-                "on_call_order",
-                "accept_by_key",
-                "ring_s",
-                "deputy",
-                "no_transfer",
-                "do_not_tell",
-            ],
-            Self::Users => &["name", "kana", "role", "extension", "team", "created_at", "revoked_at"],
+            Self::Accounts => columns_of(ImportKind::Accounts).collect(),
+            Self::Customers => columns_of(ImportKind::Customers).collect(),
+            Self::Contacts => columns_of(ImportKind::Contacts).collect(),
+            Self::Users => vec!["name", "kana", "role", "extension", "team", "created_at", "revoked_at"],
         }
     }
 }
@@ -122,6 +87,7 @@ impl Table {
     ),
     responses(
         (status = 200, description = "The rows, after a header", content_type = "text/csv", body = String),
+        (status = 400, description = "invalid-query", body = ProblemBody),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record: no such file", body = ProblemBody),
     )
@@ -138,13 +104,18 @@ pub(crate) async fn download(
             .with("there are accounts.csv, customers.csv, contacts.csv, users.csv and messages.csv")
     })?;
     caller.needs(table.permission())?;
-    let details = json!({ "file": file, "encoding": query.encoding.charset() });
+    if table == Table::Users && query.account.is_some() {
+        return Err(Kind::InvalidQuery.with("account: users belong to no account"));
+    }
+    let details = json!({ "file": file, "encoding": query.encoding.charset(), "account": query.account });
     audit_trail::record(&state, &caller, "records.exported", ("", None), details).await;
     let export = Export {
         codes: codes(&state).await?,
         deputies: HashMap::new(),
         state,
         table,
+        columns: table.columns(),
+        account: query.account,
         encoding: query.encoding,
         position: Position::Header,
     };
@@ -167,6 +138,8 @@ enum Position {
 struct Export {
     state: Arc<AppState>,
     table: Table,
+    columns: Vec<&'static str>,
+    account: Option<RecordId>,
     encoding: CsvEncoding,
     position: Position,
     /// The codes of accounts.
@@ -183,7 +156,7 @@ impl Export {
             Position::Header => {
                 self.position = Position::After(None);
                 let mut file = CsvFile::new(self.encoding);
-                file.row(self.table.columns().iter().copied());
+                file.row(self.columns.iter().copied());
                 return Ok(Some((file.into_bytes(), self)));
             }
             Position::After(after) => after,
@@ -193,8 +166,8 @@ impl Export {
         let mut file = CsvFile::continued(self.encoding);
         for row in &rows {
             let mut cells = Vec::new();
-            for column in self.table.columns() {
-                cells.push(self.cell(column, &row[*column]).await?);
+            for column in self.columns.clone() {
+                cells.push(self.cell(column, &row[column]).await?);
             }
             file.row(cells.iter().map(String::as_str));
         }
@@ -205,9 +178,17 @@ impl Export {
     async fn page(&self, after: Option<RecordId>) -> Result<(Vec<Value>, Option<RecordId>), StoreError> {
         let (store, limit) = (&self.state.app.store, PAGE_RECORDS_MAX);
         Ok(match self.table {
-            Table::Accounts => values(store.accounts(after, limit).await?),
-            Table::Customers => values(store.customers(&CustomerFilter::default(), after, limit).await?),
-            Table::Contacts => values(store.contacts(None, after, limit).await?),
+            Table::Accounts => match self.account {
+                Some(id) => {
+                    values(Page { items: store.account(id).await?.into_iter().collect(), next: None })
+                }
+                None => values(store.accounts(after, limit).await?),
+            },
+            Table::Customers => {
+                let filter = CustomerFilter { account: self.account, ..CustomerFilter::default() };
+                values(store.customers(&filter, after, limit).await?)
+            }
+            Table::Contacts => values(store.contacts(self.account, after, limit).await?),
             Table::Users => {
                 let users = store.users(after, limit).await?;
                 values(Page {

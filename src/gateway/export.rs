@@ -223,10 +223,11 @@ impl Export {
         let contact = message.fields.contact.and_then(|id| self.contacts.get(&id));
         let settings = &self.state.app.settings.messages;
         let reason = message.fields.reason.as_deref().unwrap_or_default();
+        let label = settings.reason_label(reason);
         let context = RowContext {
             account,
             contact: contact.map_or("", String::as_str),
-            reason: settings.reason_label(reason).unwrap_or(reason),
+            reason: label.as_deref().unwrap_or(reason),
             zone: &settings.time_zone,
             plan: self.state.app.directory.plan(),
         };

@@ -129,9 +129,12 @@ pub(crate) struct ImportJob {
     /// New records, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<u64>,
-    /// Records that existed, once it is over.
+    /// Records that existed and were changed, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     updated: Option<u64>,
+    /// Records that existed as the file has them, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<u64>,
     /// Columns whose names are unknown.
     ignored_columns: Vec<String>,
     /// The names of the columns.
@@ -203,6 +206,7 @@ impl ImportJob {
         match outcome {
             Ok(report) => {
                 (self.created, self.updated) = (Some(report.created), Some(report.updated));
+                self.unchanged = Some(report.unchanged);
                 self.ignored_columns = report.ignored_columns;
             }
             Err(ImportError::Stopped { written, source }) => {
@@ -296,6 +300,7 @@ pub(crate) async fn start(
         written: 0,
         created: None,
         updated: None,
+        unchanged: None,
         ignored_columns: Vec::new(),
         header: sample.as_ref().map(|sample| sample.header.clone()).unwrap_or_default(),
         sample: sample.map(|sample| sample.rows).unwrap_or_default(),
@@ -322,17 +327,17 @@ async fn run(
     let at = state.app.clock.now();
     let outcome = state.app.directory.import_followed(Cursor::new(file), options, at, &progress).await;
     let rows = match &outcome {
-        Ok(report) => Some((report.rows, report.created, report.updated)),
-        Err(ImportError::Stopped { written, .. }) => Some((*written, 0, 0)),
+        Ok(report) => Some((report.rows, report.created, report.updated, report.unchanged)),
+        Err(ImportError::Stopped { written, .. }) => Some((*written, 0, 0, 0)),
         Err(_) => None,
     };
-    if let Some((rows, created, updated)) = rows.filter(|_| !options.dry_run) {
+    if let Some((rows, created, updated, unchanged)) = rows.filter(|_| !options.dry_run) {
         let action = match options.kind {
             ImportKind::Accounts => "account.imported",
             ImportKind::Customers => "customer.imported",
             ImportKind::Contacts => "contact.imported",
         };
-        let details = json!({ "rows": rows, "created": created, "updated": updated });
+        let details = json!({ "rows": rows, "created": created, "updated": updated, "unchanged": unchanged });
         audit_trail::record(&state, &caller, action, ("", None), details).await;
     }
     let ended = state.app.clock.now();

@@ -222,10 +222,6 @@ fn subject((account, name): &(String, String)) -> Result<(RecordId, TemplateName
 /// What mails have that are made up.
 fn settings(state: &AppState) -> LetterSettings {
     let messages = &state.app.settings.messages;
-    let samples = LetterSettings::of_samples(
-        messages.time_zone.clone(),
-        *state.app.directory.plan(),
-        messages.reasons.clone(),
-    );
+    let samples = LetterSettings::of_samples(messages.time_zone.clone(), *state.app.directory.plan());
     LetterSettings { words: state.app.words.clone(), ..samples }
 }

@@ -21,6 +21,7 @@ use super::scripts::may_edit;
 use super::state::AppState;
 use crate::contract::choice::Choice;
 use crate::contract::message::{Message, MessageRevision};
+use crate::contract::words::WordKind;
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::messages::RequiredMessages;
@@ -82,7 +83,7 @@ pub(crate) struct HoldMessage {
 
 /// Returns the reasons, the common surnames and the rules of the installation.
 #[utoipa::path(get, path = "/v1/messages/options", tag = "messages", responses(
-    (status = 200, description = "From the configuration", body = MessageOptions),
+    (status = 200, description = "The words as administrators left them; the rules from the configuration", body = MessageOptions),
     (status = 401, description = "not-signed-in", body = ProblemBody),
 ))]
 pub(crate) async fn options(
@@ -91,12 +92,12 @@ pub(crate) async fn options(
     QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<MessageOptions>, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let settings = &state.app.settings.messages;
+    let (settings, words) = (&state.app.settings.messages, state.app.words.current());
     Ok(Json(MessageOptions {
-        reasons: settings.reasons.clone(),
+        reasons: words.choices(WordKind::MessageReason),
         common_surnames: settings.common_surnames.clone(),
         required: settings.required == RequiredMessages::Answered,
-        no_message_reasons: settings.no_message_reasons.clone(),
+        no_message_reasons: words.no_message_reasons(),
         undo_s: settings.undo.as_secs(),
         may_export: may_export(&state, &caller),
         may_edit_scripts: may_edit(&state, &caller),

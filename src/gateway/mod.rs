@@ -61,6 +61,7 @@ mod contracts;
 mod csv;
 mod customer_changes;
 mod customers;
+mod deletions;
 mod deliveries;
 mod digests;
 mod directory_export;

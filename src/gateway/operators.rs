@@ -354,7 +354,7 @@ async fn owes_message(
     disposition: &str,
 ) -> Result<bool, Problem> {
     let settings = &state.app.settings.messages;
-    let is_reason = settings.no_message_reasons.iter().any(|reason| reason == disposition);
+    let is_reason = state.app.words.current().no_message_reasons().iter().any(|reason| reason == disposition);
     if settings.required == RequiredMessages::Off || is_reason {
         return Ok(false);
     }

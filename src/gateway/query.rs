@@ -216,6 +216,8 @@ pub(crate) struct FaxQuery {
 pub(crate) struct AuditQuery {
     /// That concern this person, as actor or as the person affected: an extension, a name or a user's id.
     pub(crate) person: Option<String>,
+    /// About this record: its id, or how entries name it: of an account its code.
+    pub(crate) about: Option<String>,
     /// About this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,

@@ -28,12 +28,12 @@ use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
     caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
-    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, guidance_pins, health,
-    history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
-    message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
-    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, search,
-    session, settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions,
-    tasks, teams, tokens, transfers, users, webhooks, websocket, words,
+    deletions, deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding,
+    guidance_pins, health, history, history_file, holidays, idempotency, imports, installation, mail,
+    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
+    messages, middleware, numbers, operators, page, passwords, queues, report_files, reports, script_forms,
+    scripts, search, session, settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
+    supervisions, tasks, teams, tokens, transfers, users, webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -101,6 +101,8 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .merge(of_callflows())
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
+        .routes(routes!(deletions::list))
+        .routes(routes!(deletions::undo))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(customer_changes::list))

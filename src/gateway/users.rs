@@ -22,6 +22,7 @@ use crate::ids::{Extension, RecordId};
 use crate::people::password::PasswordHash;
 use crate::people::role::{Permission, Role};
 use crate::people::roster::person_text;
+use crate::store::deletions::{DeletedBy, DeletedKind};
 use crate::store::users::{UserChange, UserDraft, UserRecord};
 use crate::store::{Page, StoreError};
 
@@ -254,9 +255,12 @@ pub(crate) async fn revoke(
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    let revoked = state.app.store.revoke_user(id, state.app.clock.now()).await?;
+    let at = state.app.clock.now();
+    let revoked = state.app.store.revoke_user(id, at).await?;
     state.active_tokens.revoke_user(id);
     if revoked {
+        let by = DeletedBy { name: &caller.person.name, at };
+        state.app.store.delete_undoably(DeletedKind::User, id, by).await?;
         let user = user(&state, id).await?;
         let details = json!({ "role": user.person.role, "extension": user.person.extension });
         record(&state, &caller, "user.revoked", (&user.person.name, Some(id)), details).await;

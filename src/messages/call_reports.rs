@@ -78,7 +78,7 @@ impl CallReporting {
     async fn round(&self, store: &Store, pbx: &PbxId, now: Timestamp) -> Result<bool, StoreError> {
         let ago = |delay: Duration| now.checked_sub(delay).unwrap_or(now);
         let query = CallReportQuery {
-            no_message_reasons: &self.settings.no_message_reasons,
+            no_message_reasons: &self.words.current().no_message_reasons(),
             from: ago(REPORT_PERIOD),
             until: ago(REPORT_DELAY),
             until_undisposed: ago(UNDISPOSED_DELAY),

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
-use crate::contract::choice::Choice;
 use crate::contract::message::{MessageFields, Urgency, message_day};
 use crate::contract::records::ChannelRules;
+use crate::contract::words::WordKind;
 use crate::mail::{FaxGateway, ReturnPath};
+use crate::operators::SharedWords;
 
 /// Which calls need a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,10 +29,8 @@ pub enum RequiredMessages {
 pub struct Settings {
     /// Which calls need a message, a completed transfer or a reason for none before their after-call work is finished.
     pub required: RequiredMessages,
-    /// The dispositions that are a reason for no message.
-    pub no_message_reasons: Vec<SmolStr>,
-    /// Why callers call, from which the operator chooses.
-    pub reasons: Vec<Choice>,
+    /// Why callers call, from which the operator chooses, and which dispositions are a reason for no message.
+    pub words: SharedWords,
     /// Surnames that so many people have that the operator asks for more, in katakana.
     pub common_surnames: Vec<SmolStr>,
     /// How long a message can be withdrawn after it was taken; an urgent one only until it is on its way.
@@ -56,8 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             required: RequiredMessages::Off,
-            no_message_reasons: Vec::new(),
-            reasons: Vec::new(),
+            words: SharedWords::default(),
             common_surnames: Vec::new(),
             undo: Duration::from_secs(5),
             supervisors_export: false,
@@ -89,15 +87,15 @@ impl Settings {
 
     /// The label of a reason.
     #[must_use]
-    pub fn reason_label(&self, code: &str) -> Option<&str> {
-        self.reasons.iter().find(|reason| reason.code == code).map(|reason| reason.label.as_str())
+    pub fn reason_label(&self, code: &str) -> Option<String> {
+        self.words.current().label(WordKind::MessageReason, code).map(str::to_owned)
     }
 
     /// The subject of a message whose taker wrote none: its reason and its action.
     #[must_use]
     pub fn subject(&self, fields: &MessageFields) -> Option<String> {
         let reason = fields.reason.as_deref().and_then(|code| self.reason_label(code));
-        let parts: Vec<&str> = reason.into_iter().chain(fields.action.label()).collect();
+        let parts: Vec<&str> = reason.as_deref().into_iter().chain(fields.action.label()).collect();
         (!parts.is_empty()).then(|| parts.join("・"))
     }
 }

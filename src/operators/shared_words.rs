@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 
 use crate::contract::choice::Choice;
 use crate::contract::words::{Word, WordKind, WordList};
@@ -54,6 +55,19 @@ impl Words {
     #[must_use]
     pub fn labels(&self, kind: WordKind) -> Vec<Choice> {
         self.of(kind).map(Word::choice).collect()
+    }
+
+    /// The label of a code, retired or not.
+    #[must_use]
+    pub fn label(&self, kind: WordKind, code: &str) -> Option<&str> {
+        self.of(kind).find(|word| word.code == code).map(|word| word.label.as_str())
+    }
+
+    /// The dispositions that are a reason for no message, retired or not.
+    #[must_use]
+    pub fn no_message_reasons(&self) -> Vec<SmolStr> {
+        let reasons = self.of(WordKind::Disposition).filter(|word| word.no_message == Some(true));
+        reasons.map(|word| word.code.clone()).collect()
     }
 
     fn of(&self, kind: WordKind) -> impl Iterator<Item = &Word> {

@@ -9,6 +9,7 @@
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records |
 //! | [`house_notices`] | events about the house that wait to be published |
 //! | [`customer_changes`] | what people changed of customers; two who become one |
+//! | [`deletions`] | what was deleted a moment ago and can be brought back |
 //! | `import` | many directory records in one transaction |
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
@@ -97,6 +98,7 @@ pub mod contacts;
 pub mod contracts;
 pub mod customer_changes;
 pub mod customers;
+pub mod deletions;
 pub mod deliveries;
 pub mod digests;
 pub mod dispatches;

@@ -1,7 +1,7 @@
 //! The administration by keyboard alone: accounts, numbers, holidays, users, health, audit; a change that somebody else made
 //! first, and one that is undone. Operators and supervisors have none of it.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::chromium::Chromium;
@@ -73,6 +73,8 @@ async fn an_administrator_needs_no_shell() {
     admin.tab.key("6").await;
     admin.tab.until("the administration", "document.querySelector('#admin-tab-accounts')").await;
     let account = accounts(&admin, &service).await;
+    a_number_moves(&admin, &service, &account).await;
+    deleted_and_back(&admin, &service, &account).await;
     numbers(&admin, &account).await;
     holidays(&admin).await;
     users(&browser, &admin, &service).await;
@@ -130,6 +132,39 @@ async fn accounts(admin: &Person, service: &Service) -> String {
     assert_eq!(kept["answer_phrase"], "管理商事でございます", "{kept}");
     assert_eq!(kept["kana"], "かんりしょうじ", "what somebody else changed stays");
     id
+}
+
+/// A number that another account has comes with it, where the administrator says so.
+async fn a_number_moves(admin: &Person, service: &Service, account: &str) {
+    let path = format!("/v1/accounts/{account}");
+    let two = json!({"dialled": ["03-5550-7001", "03-5550-7002"]});
+    assert!(service.ask("admin", Method::PATCH, &path, Some(two)).await.0.is_success());
+    enters(admin, "[data-new]").await;
+    types_into(admin, "#field-code", "K003").await;
+    types_into(admin, "#field-name", "株式会社新店").await;
+    types_into(admin, "#field-dialled", "0355507002").await;
+    enters(admin, "[data-save]").await;
+    enters(admin, "[data-move]").await;
+    says(admin, "株式会社新店").await;
+    let (_, was) = service.ask("admin", Method::GET, &path, None).await;
+    assert_eq!(was["dialled"], json!(["03-5550-7001"]), "{was}");
+}
+
+/// An account is deleted by its code, and brought back.
+async fn deleted_and_back(admin: &Person, service: &Service, account: &str) {
+    let path = format!("/v1/accounts/{account}");
+    enters(admin, &format!("[data-row=\"{account}\"]")).await;
+    admin.tab.until("the account", "document.querySelector('#field-code')?.value === 'K001'").await;
+    enters(admin, "[data-leave]").await;
+    types_into(admin, "[data-confirm]", "K001").await;
+    enters(admin, "[data-sure]").await;
+    says(admin, "削除しました").await;
+    assert_eq!(service.ask("admin", Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    admin.looks("admin-deleted").await;
+    enters(admin, "[data-undo]").await;
+    says(admin, "元に戻しました").await;
+    let (_, back) = service.ask("admin", Method::GET, &path, None).await;
+    assert_eq!(back["dialled"], json!(["03-5550-7001"]), "{back}");
 }
 
 async fn numbers(admin: &Person, account: &str) {

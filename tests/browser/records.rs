@@ -196,6 +196,13 @@ async fn words(admin: &Person, service: &Service) {
     let options = service.ask("1001", Method::GET, "/v1/operators/options", None).await.1;
     assert!(options["dispositions"].to_string().contains(&first.to_string()), "{options}");
 
+    goes_to(admin, "[data-word] [data-no-message]").await;
+    admin.tab.key(" ").await;
+    enters(admin, ".words [data-save]").await;
+    says(admin, "応対結果").await;
+    let options = service.ask("1001", Method::GET, "/v1/messages/options", None).await.1;
+    assert!(options["no_message_reasons"].to_string().contains(&first.to_string()), "{options}");
+
     picks(admin, "[data-words]", "flag").await;
     enters(admin, "[data-add-word]").await;
     types_into(admin, "tr[data-word]:last-of-type [data-code]", "regular").await;
@@ -250,6 +257,10 @@ async fn files(admin: &Person, service: &Service, account: &str) {
     says(admin, "3000").await;
     let found = show(service, &format!("/v1/customers?account={account}&q=09011112999")).await;
     assert_eq!(found["items"][0]["name"], "田中2999", "{found}");
+    gives_file(admin, "account,code,name\nK001,C0,田中0\nK001,C1,鈴木\nK001,D1,佐藤\n").await;
+    enters(admin, "[data-try]").await;
+    let counts = "[...document.querySelectorAll('[data-outcome] td')].map((cell) => cell.innerText).join() === '1,1,1,0'";
+    admin.tab.until("new, changed, unchanged and refused", counts).await;
     enters(admin, "[data-export]").await;
     eventually("the export", async || {
         let trail = show(service, "/v1/audit?action=records.exported").await;

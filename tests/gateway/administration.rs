@@ -187,3 +187,94 @@ async fn health_says_what_is_missing_and_what_to_do() {
         assert!(!line["detail"].as_str().unwrap().is_empty(), "{line}");
     }
 }
+
+#[tokio::test]
+async fn what_was_deleted_comes_back_for_ten_minutes() {
+    let rig = Rig::start().await;
+    let make = async |path: &str, fields: Value| {
+        let (status, made) = rig.send("admin", Method::POST, path, &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let fields = json!({"code": "A001", "name": "さくら商事", "dialled": ["0355501001"]});
+    let account = make("/v1/accounts", fields).await;
+    let customer = make("/v1/customers", json!({"account": account, "code": "C1", "name": "田中"})).await;
+    let contact = make("/v1/contacts", json!({"account": account, "name": "佐々木"})).await;
+    let user =
+        make("/v1/users", json!({"name": "新人", "role": "operator", "password": "とても長い合言葉です"}))
+            .await;
+    let records = [
+        ("customer", format!("/v1/customers/{customer}"), customer),
+        ("contact", format!("/v1/contacts/{contact}"), contact),
+        ("account", format!("/v1/accounts/{account}"), account),
+        ("user", format!("/v1/users/{user}"), user),
+    ];
+    let undo = async |id: &str| {
+        rig.send("admin", Method::POST, &format!("/v1/deletions/{id}/undo"), &Value::Null).await
+    };
+    let mut before = Vec::new();
+    for (_, path, _) in &records {
+        before.push(rig.get("admin", path).await.1);
+        rig.advance(Duration::from_secs(1));
+        assert_eq!(rig.send("admin", Method::DELETE, path, &Value::Null).await.0, StatusCode::NO_CONTENT);
+    }
+    let (_, listed) = rig.get("admin", "/v1/deletions").await;
+    let kinds: Vec<&str> =
+        listed["items"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["user", "account", "contact", "customer"], "newest first: {listed}");
+    // A customer of an account that is deleted cannot come back before it.
+    assert_eq!(undo(&records[0].2).await.0, StatusCode::NOT_FOUND);
+    for (at, (kind, path, id)) in records.iter().enumerate().rev() {
+        let (status, undone) = undo(id).await;
+        assert_eq!((status, undone["kind"].as_str()), (StatusCode::OK, Some(*kind)), "{undone}");
+        let (_, mut back) = rig.get("admin", path).await;
+        for record in [&mut back, &mut before[at]] {
+            record.as_object_mut().unwrap().remove("changed_at");
+        }
+        assert_eq!(back, before[at], "{kind}");
+        assert_eq!(undo(id).await.0, StatusCode::NOT_FOUND, "once");
+    }
+    let sign_in = json!({"login": "新人", "password": "とても長い合言葉です"});
+    let signed_in = rig.bare(Method::POST, "/v1/session").json(&sign_in).send().await.unwrap();
+    assert_eq!(signed_in.status(), StatusCode::CREATED);
+
+    // The number went to another account; and after ten minutes it is too late.
+    let (_, path, id) = &records[2];
+    assert_eq!(rig.send("admin", Method::DELETE, path, &Value::Null).await.0, StatusCode::NO_CONTENT);
+    let other = json!({"code": "A002", "name": "みなと", "dialled": ["0355501001"]});
+    let other = make("/v1/accounts", other).await;
+    let (status, refused) = undo(id).await;
+    assert_eq!((status, &refused["type"]), (StatusCode::CONFLICT, &json!("value-taken")), "{refused}");
+    let path = format!("/v1/accounts/{other}");
+    assert_eq!(rig.send("admin", Method::DELETE, &path, &Value::Null).await.0, StatusCode::NO_CONTENT);
+    rig.advance(Duration::from_secs(600));
+    assert_eq!(undo(id).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.get("admin", "/v1/deletions").await.1, json!({"items": []}));
+    let (_, trail) = rig.get("admin", "/v1/audit?action=account.restored").await;
+    assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
+}
+
+#[tokio::test]
+async fn reasons_of_messages_and_reasons_for_no_message_are_words_of_the_store() {
+    let rig = Rig::start().await;
+    let word = |code: &str, label: &str| json!({"code": code, "label": label});
+    let write = async |kind: &str, words: Value| {
+        let (_, lists) = rig.get("admin", "/v1/words").await;
+        let lists = lists["items"].as_array().unwrap().iter();
+        let version = lists.clone().find(|list| list["kind"] == kind).unwrap()["version"].clone();
+        let body = json!({"version": version, "words": words});
+        let (status, list) = rig.send("admin", Method::PUT, &format!("/v1/words/{kind}"), &body).await;
+        assert_eq!(status, StatusCode::OK, "{list}");
+        list
+    };
+    write("message_reason", json!([word("order", "ご注文"), word("other", "その他")])).await;
+    let mut sales = word("sales", "営業電話");
+    sales["no_message"] = json!(true);
+    write("disposition", json!([word("message", "伝言"), sales])).await;
+    // Who does not know the mark leaves it as it is.
+    let list = write("disposition", json!([word("sales", "営業"), word("message", "伝言")])).await;
+    assert_eq!(list["words"][0]["no_message"], true, "{list}");
+    let (_, options) = rig.get("1001", "/v1/messages/options").await;
+    assert_eq!(options["reasons"], json!([word("order", "ご注文"), word("other", "その他")]), "{options}");
+    assert_eq!(options["no_message_reasons"], json!(["sales"]));
+}

@@ -197,6 +197,55 @@ async fn export_and_import(rig: &Rig) {
 }
 
 #[tokio::test]
+async fn words_and_teams_are_listed_shown_and_set_and_a_deletion_is_undone() {
+    let rig = Rig::start().await;
+    for (arguments, says) in [
+        (&["words", "list", "dispositions"][..], "dispositions  message  伝言"),
+        (
+            &["words", "set", "dispositions", "sales", "label=営業電話", "no_message=yes", "position=1"],
+            "no_message          yes",
+        ),
+        (&["words", "list"], "dispositions  sales    営業電話  -        plain  yes"),
+        (&["words", "set", "flags", "vip", "label=お得意様", "tone=good"], "tone                good"),
+        (&["words", "show", "flags", "vip"], "label               お得意様"),
+        (&["words", "set", "flags", "vip", "retired=yes"], "retired             yes"),
+        (&["teams", "list"], "A班"),
+        (&["teams", "set", "Ａ班", "name=夜間"], "name                夜間"),
+        (&["teams", "show", "夜間"], "member              1001 (operator)"),
+        (&["undo"], "ID  KIND  CODE  NAME  BY  UNTIL"),
+    ] {
+        let (code, shown, said) = command(&rig, arguments, "C").await;
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        assert!(shown.contains(says), "{arguments:?}: {says} is not in\n{shown}");
+    }
+    let fields = json!({"code": "A001", "name": "株式会社さくら商事", "dialled": ["0355501001"]});
+    let (_, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let path = format!("/v1/accounts/{}", made["id"].as_str().unwrap());
+    assert_eq!(rig.send("admin", Method::DELETE, &path, &Value::Null).await.0, StatusCode::NO_CONTENT);
+    let (_, shown, _) = command(&rig, &["undo"], "C").await;
+    assert!(shown.contains("account  A001  株式会社さくら商事  admin"), "{shown}");
+    let (code, shown, said) = command(&rig, &["undo", "A001"], "C").await;
+    assert_eq!((code, shown.as_str()), (Some(0), "account 株式会社さくら商事: back\n"), "{said}");
+    assert_eq!(rig.get("admin", &path).await.0, StatusCode::OK);
+    for (arguments, says) in [
+        (&["words", "show", "flags", "none"][..], "toritsugi: flags have no word \"none\""),
+        (&["words", "set", "flags", "none", "tone=good"], "toritsugi: flags have no word \"none\""),
+        (
+            &["words", "set", "flags", "vip", "tone=blue"],
+            "toritsugi: tone=blue: write plain, good, warn or bad",
+        ),
+        (&["words", "set", "dispositions", "Sales", "label=x"], "toritsugi: "),
+        (&["teams", "set", "夜間", "nights"], "toritsugi: \"nights\" is not a change"),
+        (&["teams", "show", "夕方"], "toritsugi: no team is called \"夕方\""),
+        (&["undo", "A001"], "toritsugi: no deleted record is called \"A001\""),
+    ] {
+        let (code, _, said) = command(&rig, arguments, "C").await;
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with(says) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_pronunciation_is_recorded_and_deleted_by_command_and_what_is_no_sound_is_refused_before_the_daemon_is_asked()
  {
     let rig = Rig::start().await;

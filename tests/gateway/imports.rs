@@ -1,13 +1,15 @@
 //! Imports as jobs, and the files that they read again.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use encoding_rs::SHIFT_JIS;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use toritsugi::directory::import::{ImportKind, columns_of};
 
 use crate::support::gateway_rig::{Rig, answer};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, eventually_within};
 
 /// Sends a file, and waits until its import is over.
 async fn import(rig: &Rig, query: &str, file: Vec<u8>) -> Value {
@@ -111,7 +113,15 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         (&json!(2), &json!(0), &json!(2)),
         "{done}"
     );
-    assert_eq!(import(&rig, "kind=customers", text.into()).await["updated"], 2);
+    let again = import(&rig, "kind=customers", text.into()).await;
+    assert_eq!((&again["updated"], &again["unchanged"]), (&json!(0), &json!(2)), "{again}");
+    let changed = text.replace("vip;claim", "vip").replace("\r\nA001,C2", "\r\nA001,C3");
+    let tried = import(&rig, "kind=customers&dry_run=true", changed.into()).await;
+    assert_eq!(
+        (&tried["created"], &tried["updated"], &tried["unchanged"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{tried}"
+    );
     let (_, trail) = rig.get("admin", "/v1/audit?action=customer.imported").await;
     assert_eq!(trail["items"].as_array().unwrap().len(), 2, "{trail}");
 
@@ -124,7 +134,7 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         );
         let file = response.bytes().await.unwrap();
         let again = import(&rig, "kind=customers", file.to_vec()).await;
-        assert_eq!((&again["updated"], &again["encoding"]), (&json!(2), &json!(charset)), "{again}");
+        assert_eq!((&again["unchanged"], &again["encoding"]), (&json!(2), &json!(charset)), "{again}");
     }
     let (_, customers) = rig.get("admin", "/v1/customers").await;
     let items = customers["items"].as_array().unwrap();
@@ -140,6 +150,38 @@ async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
         assert!(response.text().await.unwrap().starts_with("\u{feff}\""), "{file}");
     }
     assert_eq!(rig.get("admin", "/v1/export/secrets.csv").await.0, StatusCode::NOT_FOUND);
+    of_one_account(&rig).await;
+}
+
+/// A file of one account, which has every column that an import reads.
+async fn of_one_account(rig: &Rig) {
+    let other = json!({"code": "A002", "name": "みなと", "report_calls": "all", "open_on_answer": true});
+    let (_, other) = rig.send("admin", Method::POST, "/v1/accounts", &other).await;
+    let id = other["id"].as_str().unwrap();
+    let make = async |code: &str, deputy: Option<&Value>| {
+        let fields = json!({"account": id, "code": code, "name": "佐々木", "deputy": deputy});
+        rig.send("admin", Method::POST, "/v1/contacts", &fields).await.1["id"].clone()
+    };
+    let deputy = make("T1", None).await;
+    make("T2", Some(&deputy)).await;
+    for (kind, rows) in [("accounts", 1), ("customers", 0), ("contacts", 2)] {
+        let path = format!("/v1/export/{kind}.csv?account={id}");
+        let response = rig.request("admin", Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let file = response.text().await.unwrap();
+        let header = file.trim_start_matches('\u{feff}').lines().next().unwrap().replace('"', "");
+        let kind_of = match kind {
+            "accounts" => ImportKind::Accounts,
+            "customers" => ImportKind::Customers,
+            _ => ImportKind::Contacts,
+        };
+        assert_eq!(header.split(',').collect::<Vec<_>>(), columns_of(kind_of).collect::<Vec<_>>());
+        assert_eq!(file.lines().count() - 1, rows, "{file}");
+        let again = import(rig, &format!("kind={kind}"), file.into_bytes()).await;
+        assert_eq!((&again["state"], &again["unchanged"]), (&json!("done"), &json!(rows)), "{kind}: {again}");
+    }
+    let refused = rig.get("admin", &format!("/v1/export/users.csv?account={id}")).await;
+    assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{}", refused.1);
 }
 
 #[tokio::test]
@@ -172,4 +214,59 @@ async fn what_is_no_file_is_said_and_a_second_import_waits() {
     .await;
     assert_eq!((&done["written"], &done["checked"]), (&json!(20_000), &json!(20_000)), "{done}");
     assert_eq!(rig.get("admin", "/v1/imports").await.1["items"].as_array().unwrap().len(), 4);
+}
+
+/// Rows of the file; `make import-figures` sets 100000.
+const FIGURE_ROWS: &str = "TORITSUGI_IMPORT_ROWS";
+
+/// How long an import takes, a second one of the same file, and one that changes each row. Printed, not asserted: it depends on the
+/// machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "figures")]
+async fn figures_of_an_import() {
+    const WITHIN: Duration = Duration::from_secs(1800);
+    let rows: u32 = std::env::var(FIGURE_ROWS).ok().and_then(|rows| rows.parse().ok()).unwrap_or(500);
+    let rig = Rig::start().await;
+    account(&rig).await;
+    let (_, page) = rig.get("admin", "/v1/accounts").await;
+    let of_account = format!("/v1/accounts/{}", page["items"][0]["id"].as_str().unwrap());
+    let file = |company: &str| {
+        let mut text = String::from("account,code,name,kana,company,flags,numbers\r\n");
+        for n in 0..rows {
+            let number = format!("090-{:04}-{:04}", n / 10_000, n % 10_000);
+            write!(text, "A001,C{n:06},田中{n},タナカ{n},{company},vip,{number}\r\n").unwrap();
+        }
+        text
+    };
+    let (first, other) = (file("田中電機株式会社"), file("田中電機工業株式会社"));
+    for (what, file, count) in [
+        ("new", &first, "created"),
+        ("the same again", &first, "unchanged"),
+        ("each row changed", &other, "updated"),
+    ] {
+        let began = Instant::now();
+        let request = rig.request("admin", Method::POST, "/v1/imports?kind=customers").body(file.clone());
+        let (status, job) = answer(request.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{job}");
+        let path = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+        // What somebody saves meanwhile waits for a step of the import at most.
+        let mut longest = Duration::ZERO;
+        let job = eventually_within(WITHIN, "the import is over", async || {
+            let saved = Instant::now();
+            let kana = json!({ "kana": format!("さくら{}", saved.elapsed().as_nanos()) });
+            assert_eq!(rig.send("admin", Method::PATCH, &of_account, &kana).await.0, StatusCode::OK);
+            longest = longest.max(saved.elapsed());
+            let (_, job) = rig.get("admin", &path).await;
+            if job["state"] == "running" { Err(job.to_string()) } else { Ok(job) }
+        })
+        .await;
+        assert_eq!(job[count], rows, "{job}");
+        let took = began.elapsed();
+        println!(
+            "{what}: {rows} customers in {:.1} s ({:.0} a second), another write waited at most {} ms",
+            took.as_secs_f64(),
+            f64::from(rows) / took.as_secs_f64(),
+            longest.as_millis()
+        );
+    }
 }

@@ -13,9 +13,11 @@ use toritsugi::contract::call::Outcome;
 use toritsugi::contract::card::CallerView;
 use toritsugi::contract::history::{FinishedCall, Segment};
 use toritsugi::contract::operator::StateView;
+use toritsugi::contract::words::{Word, WordKind, WordList};
 use toritsugi::identity::Presentation;
 use toritsugi::messages::{RequiredMessages, Settings};
 use toritsugi::numbers::NumberPlan;
+use toritsugi::operators::SharedWords;
 use toritsugi::store::AuditFilter;
 
 use crate::messages::{MESSAGES, Service, next_of, shown};
@@ -23,13 +25,16 @@ use crate::support::gateway_rig::{Options, answer};
 use crate::support::ids::call;
 
 fn settings() -> Settings {
-    Settings {
-        required: RequiredMessages::Answered,
-        no_message_reasons: vec!["sales".into()],
-        reasons: vec!["inquiry:お問い合わせ".parse().unwrap()],
-        common_surnames: vec!["サトウ".into()],
-        ..Settings::default()
-    }
+    let word = |text: &str| Word::of(&text.parse().unwrap());
+    let sales = Word { no_message: Some(true), ..word("sales:営業") };
+    let list = |kind, word| WordList { kind, version: 0, words: vec![word] };
+    let words = SharedWords::default();
+    words.replace(vec![
+        list(WordKind::Disposition, sales),
+        list(WordKind::MessageReason, word("inquiry:お問い合わせ")),
+    ]);
+    let required = RequiredMessages::Answered;
+    Settings { required, words, common_surnames: vec!["サトウ".into()], ..Settings::default() }
 }
 
 async fn service() -> Service {

@@ -68,6 +68,8 @@ EditDirectory     POST /v1/endpoints
 EditDirectory     DELETE /v1/endpoints/{endpoint}
 EditDirectory     PATCH /v1/endpoints/{endpoint}
 EditDirectory     POST /v1/endpoints/{endpoint}/test
+EditDirectory     GET /v1/deletions
+EditDirectory     POST /v1/deletions/{record}/undo
 EditDirectory     GET /v1/export/{file}
 EditDirectory     DELETE /v1/holidays/{day}
 EditDirectory     PUT /v1/holidays/{day}

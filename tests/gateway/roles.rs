@@ -276,6 +276,8 @@ PATCH  /v1/teams/{team}                          | no   no   no   no   no   yes 
 GET    /v1/imports                               | no   no   no   no   no   yes  |
 POST   /v1/imports?kind=customers&dry_run=true   | no   no   no   no   no   yes  | account,code,name
 GET    /v1/imports/{import}                      | no   no   no   no   no   yes  |
+GET    /v1/deletions                             | no   no   no   no   no   yes  |
+POST   /v1/deletions/{record}/undo               | no   no   no   no   no   yes  |
 GET    /v1/export/{file}                         | no   no   no   no   no   yes  |
 GET    /v1/customers/{customer}/changes          | yes  yes  yes  yes  yes  yes  |
 POST   /v1/customers/{customer}/merge            | no   no   no   no   no   yes  | {"other":"{other_customer}"}
@@ -578,6 +580,7 @@ impl Scene {
             "file",
             "other_customer",
             "words",
+            "record",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -650,6 +653,14 @@ impl Scene {
             "customer" | "contact" => {
                 let fields = json!({"account": account().await, "name": "x"});
                 self.make("admin", &format!("/v1/{subject}s"), fields).await
+            }
+            "record" => {
+                let customer = json!({"account": account().await, "name": "x"});
+                let id = self.make("admin", "/v1/customers", customer).await;
+                let path = format!("/v1/customers/{id}");
+                let (status, _) = self.rig.send("admin", Method::DELETE, &path, &Value::Null).await;
+                assert_eq!(status, StatusCode::NO_CONTENT);
+                id
             }
             "message" => {
                 if text.contains("/resend") {

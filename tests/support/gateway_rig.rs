@@ -139,10 +139,16 @@ impl Rig {
         let following = toritsugi::pbx_link::Following::default();
         following.set(true);
         let directory = DirectoryOptions { plan: options.plan, ..DirectoryOptions::default() };
-        let words = toritsugi::operators::SharedWords::default();
-        let word = Word::of(&"message:伝言".parse().unwrap());
-        let list = store.write_words(WordKind::Disposition, &[word], 0, clock.now()).await.unwrap();
-        words.replace(vec![list]);
+        let words = options.messages.words.clone();
+        let mut written = Vec::new();
+        for mut list in words.current().lists() {
+            if list.kind == WordKind::Disposition {
+                list.words.push(Word::of(&"message:伝言".parse().unwrap()));
+            }
+            let write = store.write_words(list.kind, &list.words, 0, clock.now());
+            written.extend(if list.words.is_empty() { None } else { Some(write.await.unwrap()) });
+        }
+        words.replace(written);
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],

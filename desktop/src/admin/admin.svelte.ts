@@ -2,9 +2,9 @@
 //
 // A change names the version that it was made from (`If-Match`). Where somebody changed the record meanwhile, nothing is
 // saved, and the form shows both. A change can be undone for ten minutes: the fields go back to what they were, if nobody
-// changed the record since.
+// changed the record since. A deletion can be undone as long, by any administrator, also after the page was loaded again.
 
-import { ApiError, get, patchSeen, post, removeSeen } from '../api/http.ts';
+import { ApiError, get, patchSeen, post, remove, removeSeen } from '../api/http.ts';
 import { known, w } from './words.ts';
 
 export const TABS = [
@@ -33,6 +33,13 @@ const UNDO_MAX = 5;
 /** Records of one page of a list. */
 const PAGE = 500;
 
+/** What the daemon can bring back. */
+interface Deletion {
+  id: string;
+  name: string;
+  until: string;
+}
+
 export type Fields = Record<string, unknown>;
 export interface Versioned extends Fields {
   id: string;
@@ -41,6 +48,8 @@ export interface Versioned extends Fields {
 
 interface Undoable {
   key: number;
+  /** The record that comes back, of a deletion. */
+  record?: string;
   name: string;
   until: number;
   run: () => Promise<void>;
@@ -86,9 +95,29 @@ class Admin {
     this.undoable = [one, ...this.undoable].slice(0, UNDO_MAX);
   }
 
+  /** Offers to bring back what was deleted, here or elsewhere. */
+  async offerDeleted(): Promise<void> {
+    const { items } = await get<{ items: Deletion[] }>('/v1/deletions');
+    const known = new Set(this.undoable.map((one) => one.record));
+    const found = items.filter((one) => !known.has(one.id)).map((one) => ({
+      key: (this.key += 1),
+      record: one.id,
+      name: one.name,
+      until: Date.parse(one.until),
+      run: async () => {
+        await post(`/v1/deletions/${one.id}/undo`);
+      },
+    }));
+    if (found.length) this.undoable = [...found, ...this.undoable].slice(0, UNDO_MAX);
+  }
+
   async undo(one: Undoable): Promise<void> {
     this.undoable = this.undoable.filter((other) => other.key !== one.key);
-    if (!(await this.attempt(one.run))) return;
+    if (!(await this.attempt(one.run))) {
+      // A deletion can be undone later, for instance once its number is free again.
+      if (one.record) await this.offerDeleted().catch(() => undefined);
+      return;
+    }
     this.undone += 1;
     this.tell(w('undone', { name: one.name }));
   }
@@ -131,6 +160,13 @@ export async function change<T extends Versioned>(path: string, record: T, patch
   return changed;
 }
 
+/** Deletes a record, and offers to bring it back where the daemon can. */
+export async function drop(path: string, record: { id: string }, name: string): Promise<void> {
+  await remove(`${path}/${record.id}`);
+  admin.tell(w('deleted', { name }));
+  await admin.offerDeleted().catch(() => undefined);
+}
+
 /** Creates a record, and offers to undo that while nobody has changed it. */
 export async function create<T extends Versioned>(path: string, wanted: Fields, nameOf: (record: T) => string): Promise<T> {
   const fields = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined && value !== null && value !== ''));
@@ -145,6 +181,12 @@ export async function create<T extends Versioned>(path: string, wanted: Fields, 
 
 const patched = <T extends Versioned>(path: string, record: Versioned, patch: Fields): Promise<T> =>
   patchSeen<T>(`${path}/${record.id}`, patch, record.changed_at);
+
+/** The account that has a number already, where a change was refused because of it. */
+export function ownerOf(error: unknown): Versioned | undefined {
+  if (!(error instanceof ApiError) || error.type !== 'value-taken') return undefined;
+  return error.problem.record as Versioned | undefined;
+}
 
 /** The record as it is, where a change was refused because somebody changed it. */
 export function meanwhile(error: unknown): Versioned | undefined {

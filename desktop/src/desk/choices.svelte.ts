@@ -12,6 +12,8 @@ export interface ChoiceWord {
   label_en?: string | null;
   tone?: Tone;
   retired?: boolean;
+  /** Of a disposition: a call that ends with it needs no message. */
+  no_message?: boolean | null;
 }
 export interface WordList {
   kind: string;

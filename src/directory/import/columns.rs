@@ -85,7 +85,7 @@ const CUSTOMERS: Names = &[
     (Department, &["department", "部署", "部署名"]),
     (Notes, NOTES),
     (Flags, &["flags", "区分", "フラグ"]),
-    (Numbers, NUMBERS),
+    (Numbers, &["numbers", "number", "tel", "電話番号", "電話"]),
 ];
 const CONTACTS: Names = &[
     (Account, ACCOUNT),
@@ -109,6 +109,20 @@ const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項", "連絡事
 const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
 const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
 
+/// The columns of a kind, each by our name: the field of the record in JSON. Exports have them all.
+#[must_use]
+pub fn columns_of(kind: ImportKind) -> impl Iterator<Item = &'static str> {
+    names_of(kind).iter().map(|(_, names)| names[0])
+}
+
+fn names_of(kind: ImportKind) -> Names {
+    match kind {
+        ImportKind::Accounts => ACCOUNTS,
+        ImportKind::Customers => CUSTOMERS,
+        ImportKind::Contacts => CONTACTS,
+    }
+}
+
 /// The meaning of each cell of a record, by position.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -122,11 +136,7 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout of a header, and the unknown names.
     pub(super) fn of(kind: ImportKind, header: &[String]) -> Result<(Self, Vec<String>), String> {
-        let names = match kind {
-            ImportKind::Accounts => ACCOUNTS,
-            ImportKind::Customers => CUSTOMERS,
-            ImportKind::Contacts => CONTACTS,
-        };
+        let names = names_of(kind);
         let mut columns: Vec<(usize, Column)> = Vec::new();
         let mut ignored = Vec::new();
         for (at, name) in header.iter().enumerate() {

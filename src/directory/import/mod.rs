@@ -9,7 +9,11 @@
 //! | kind | written | a process that is killed leaves |
 //! |---|---|---|
 //! | accounts | in one transaction: numbers may move between them, and none is without its account meanwhile | nothing |
-//! | customers, contacts | the file is read twice, first to check it; then a few rows at a time, so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
+//! | customers, contacts | the file is read twice, first to check it; then in steps of about `STEP_TARGET`, so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
+//!
+//! A step is a transaction, which the disk confirms: with small steps an import would wait for the disk alone. In the process of the
+//! daemon the store lets whoever waits write between two steps. Another process (`toritsugi import`) has no such queue with the
+//! daemon, so it pauses after each step as long as the step was, up to `STEP_DELAY_MAX`.
 //!
 //! Invariants: a file with one invalid row changes nothing; the report names up to [`ROW_ERRORS_MAX`] invalid rows by line.
 //! A record is identified by its `code`, so the same file can be imported again. Fields whose column is missing keep their
@@ -47,8 +51,8 @@ use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
 use crate::store::StoreError;
 use crate::store::import::PresentColumns;
-use crate::store::retention::PurgePace;
 
+pub use self::columns::columns_of;
 pub use self::table::{CELL_CHARS_MAX, TableError, TextEncoding};
 
 /// Maximum number of rows of one file.
@@ -57,7 +61,15 @@ pub const ROWS_MAX: u64 = 5_000_000;
 pub const ROW_ERRORS_MAX: usize = 100;
 /// Maximum number of batches that wait for the store.
 const BATCHES_WAITING_MAX: usize = 4;
-/// Longest delay between two steps of an import: as long as the step was, so that others write half of the time.
+/// How long a step may hold up other writers.
+const STEP_TARGET: Duration = Duration::from_millis(50);
+/// Rows of the first step.
+const STEP_ROWS_FIRST: usize = 100;
+/// Fewest rows of a step.
+const STEP_ROWS_MIN: usize = 20;
+/// Most rows of a step.
+const STEP_ROWS_MAX: usize = 1_000;
+/// Longest delay between two steps of an import beside a daemon, so that the daemon writes half of the time.
 const STEP_DELAY_MAX: Duration = Duration::from_millis(50);
 
 /// The options of an import.
@@ -82,8 +94,10 @@ pub struct ImportReport {
     pub rows: u64,
     /// New records.
     pub created: u64,
-    /// Existing records.
+    /// Existing records that were changed.
     pub updated: u64,
+    /// Existing records that are as the file has them.
+    pub unchanged: u64,
     /// Columns with unknown names.
     pub ignored_columns: Vec<String>,
 }
@@ -206,10 +220,35 @@ struct Job {
 struct Written {
     rows: u64,
     created: u64,
+    unchanged: u64,
+}
+
+/// How many rows the next step takes, and how long it waits after that.
+struct Pace {
+    rows: usize,
+    /// Beside a daemon, in a process of its own.
+    is_beside: bool,
+}
+
+impl Pace {
+    fn new(is_beside: bool) -> Self {
+        Self { rows: STEP_ROWS_FIRST, is_beside }
+    }
+
+    /// To be called after a step that began then.
+    async fn after(&mut self, began: Instant) {
+        let took = began.elapsed();
+        let rows = if took > STEP_TARGET { self.rows / 2 } else { self.rows + self.rows / 2 };
+        self.rows = rows.clamp(STEP_ROWS_MIN, STEP_ROWS_MAX);
+        if self.is_beside {
+            tokio::time::sleep(took.min(STEP_DELAY_MAX)).await;
+        }
+    }
 }
 
 impl Directory {
-    /// Imports `source`. Readers, and thus pops, are not blocked; other writers wait as the header of this module says.
+    /// Imports `source`, beside a daemon. Readers, and thus pops, are not blocked; other writers wait as the header of this module
+    /// says.
     ///
     /// # Errors
     /// See [`ImportError`].
@@ -219,10 +258,11 @@ impl Directory {
         options: ImportOptions,
         at: Timestamp,
     ) -> Result<ImportReport, ImportError> {
-        self.import_followed(source, options, at, &ImportProgress::default()).await
+        let progress = ImportProgress::default();
+        self.import_at_pace(source, options, at, (&progress, Pace::new(true))).await
     }
 
-    /// As [`Self::import`]; `progress` says meanwhile how far it is.
+    /// As [`Self::import`], in the process of the daemon; `progress` says meanwhile how far it is.
     ///
     /// # Errors
     /// See [`ImportError`].
@@ -232,6 +272,16 @@ impl Directory {
         options: ImportOptions,
         at: Timestamp,
         progress: &ImportProgress,
+    ) -> Result<ImportReport, ImportError> {
+        self.import_at_pace(source, options, at, (progress, Pace::new(false))).await
+    }
+
+    async fn import_at_pace(
+        &self,
+        source: impl Read + Seek + Send + 'static,
+        options: ImportOptions,
+        at: Timestamp,
+        (progress, pace): (&ImportProgress, Pace),
     ) -> Result<ImportReport, ImportError> {
         let accounts = match options.kind {
             ImportKind::Accounts => HashMap::new(),
@@ -250,15 +300,15 @@ impl Directory {
             outcome.errors.into_result()?;
             source.0.lock().rewind().map_err(TableError::Read)?;
             let (reader, _) = job.open(source)?;
-            self.import_in_steps(&job, reader, (&present, progress)).await?
+            self.import_in_steps(&job, reader, &present, (progress, pace)).await?
         };
         if !options.dry_run {
             self.refresh().await?;
         }
-        let Written { rows, created } = written;
-        let updated = rows.saturating_sub(created);
+        let Written { rows, created, unchanged } = written;
+        let updated = rows.saturating_sub(created + unchanged);
         let ImportOptions { kind, dry_run, .. } = options;
-        Ok(ImportReport { kind, dry_run, rows, created, updated, ignored_columns })
+        Ok(ImportReport { kind, dry_run, rows, created, updated, unchanged, ignored_columns })
     }
 
     /// All rows in one transaction, or none.
@@ -279,24 +329,25 @@ impl Directory {
         let mut errors = outcome.errors;
         errors.append(refused);
         errors.into_result()?;
-        let created = transaction.created();
+        let (created, unchanged) = (transaction.created(), transaction.unchanged());
         if job.options.dry_run {
             transaction.roll_back().await?;
         } else {
             transaction.commit().await?;
         }
-        Ok(Written { rows: outcome.rows, created })
+        Ok(Written { rows: outcome.rows, created, unchanged })
     }
 
-    /// A few rows in each transaction. The file was found valid.
+    /// A step is a transaction. The file was found valid.
     async fn import_in_steps(
         &self,
         job: &Job,
         reader: FileReader,
-        (present, progress): (&PresentColumns, &ImportProgress),
+        present: &PresentColumns,
+        (progress, mut pace): (&ImportProgress, Pace),
     ) -> Result<Written, ImportError> {
         let (reading, mut batches) = reader.start(job.options.kind);
-        let (mut written, mut pace) = (Written::default(), PurgePace::default());
+        let mut written = Written::default();
         let mut deputies = Vec::new();
         while let Some(mut batch) = batches.recv().await {
             if present.contains(Column::Deputy) {
@@ -304,23 +355,23 @@ impl Directory {
             }
             while !batch.is_empty() {
                 let began = Instant::now();
-                let step = batch.take_first(pace.rows() as usize);
-                let created = match self.write_step(job, &step, present).await {
-                    Ok(created) => created,
+                let step = batch.take_first(pace.rows);
+                let done = match self.write_step(job, &step, present).await {
+                    Ok(done) => done,
                     Err(error) => return Err(written.stopped_by(job, error)),
                 };
                 written.rows += step.len() as u64;
                 progress.add_written(step.len() as u64);
-                written.created += created;
-                pace.record(began.elapsed());
-                tokio::time::sleep(began.elapsed().min(STEP_DELAY_MAX)).await;
+                written.created += done.created;
+                written.unchanged += done.unchanged;
+                pace.after(began).await;
             }
         }
         // The file was changed after it was checked.
         let outcome = reading.await.map_err(stopped)?.map_err(ImportError::from);
         let is_whole = outcome.and_then(|outcome| outcome.errors.into_result());
         is_whole.map_err(|error| written.stopped_by(job, error))?;
-        let named = self.write_deputies(job, deputies, present).await;
+        let named = self.write_deputies(job, deputies, present, pace).await;
         named.map_err(|error| written.stopped_by(job, error))?;
         Ok(written)
     }
@@ -331,6 +382,7 @@ impl Directory {
         job: &Job,
         mut deputies: Vec<DeputyRow>,
         present: &PresentColumns,
+        mut pace: Pace,
     ) -> Result<(), ImportError> {
         if job.options.dry_run {
             // The contacts of the file are not in the store.
@@ -342,10 +394,9 @@ impl Directory {
             deputies.retain(is_unknown);
         }
         let mut refused = Errors::default();
-        let mut pace = PurgePace::default();
         while !deputies.is_empty() {
             let began = Instant::now();
-            let rest = deputies.split_off(deputies.len().min(pace.rows() as usize));
+            let rest = deputies.split_off(deputies.len().min(pace.rows));
             let rows = std::mem::replace(&mut deputies, rest);
             let mut transaction =
                 self.store().begin_import(job.options.kind, present.clone(), job.at).await?;
@@ -355,30 +406,29 @@ impl Directory {
             } else {
                 transaction.commit().await?;
             }
-            pace.record(began.elapsed());
-            tokio::time::sleep(began.elapsed().min(STEP_DELAY_MAX)).await;
+            pace.after(began).await;
         }
         refused.into_result()
     }
 
-    /// Returns how many of the rows are new.
+    /// Returns how many of the rows are new, and how many were there as they are.
     async fn write_step(
         &self,
         job: &Job,
         rows: &Batch,
         present: &PresentColumns,
-    ) -> Result<u64, ImportError> {
+    ) -> Result<Written, ImportError> {
         let mut transaction = self.store().begin_import(job.options.kind, present.clone(), job.at).await?;
         let mut refused = Errors::default();
         transaction.write(rows).await?.into_iter().for_each(|error| refused.add(error));
         refused.into_result()?;
-        let created = transaction.created();
+        let (created, unchanged) = (transaction.created(), transaction.unchanged());
         if job.options.dry_run {
             transaction.roll_back().await?;
         } else {
             transaction.commit().await?;
         }
-        Ok(created)
+        Ok(Written { rows: rows.len() as u64, created, unchanged })
     }
 
     async fn codes(&self) -> Result<HashMap<SmolStr, RecordId>, StoreError> {

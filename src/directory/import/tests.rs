@@ -49,8 +49,9 @@ impl Fixture {
     }
 }
 
+/// Rows, new records, and those that were there, changed or not.
 fn counts(report: &ImportReport) -> (u64, u64, u64) {
-    (report.rows, report.created, report.updated)
+    (report.rows, report.created, report.updated + report.unchanged)
 }
 
 /// `line: problem` of each bad row.

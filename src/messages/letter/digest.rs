@@ -233,15 +233,16 @@ fn cut(text: &str, chars_max: usize) -> String {
 /// The messages as a table in UTF-8, if the digest has one.
 pub(super) fn table(facts: &LetterFacts, settings: &LetterSettings) -> Option<(Line, Vec<u8>)> {
     let digest = facts.digest.as_ref().filter(|digest| digest.run.report.csv && !digest.items.is_empty())?;
+    let words = settings.words.current();
     let mut bytes = csv::prologue(Encoding::Utf8);
     for item in &digest.items {
         let message = outside(&item.message);
         let reason = message.fields.reason.as_deref();
-        let label = settings.reasons.iter().find(|known| Some(known.code.as_str()) == reason);
+        let label = reason.and_then(|code| words.label(WordKind::MessageReason, code));
         let context = RowContext {
             account: ("", &facts.account_name),
             contact: item.contact_name.as_deref().unwrap_or_default(),
-            reason: label.map_or(reason.unwrap_or_default(), |label| label.label.as_str()),
+            reason: label.or(reason).unwrap_or_default(),
             zone: &settings.time_zone,
             plan: &settings.plan,
         };
@@ -329,7 +330,7 @@ mod tests {
 
     fn settings() -> LetterSettings {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
-        let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
+        let settings = LetterSettings::of_samples(zone, NumberPlan::default());
         let word = Word::of(&"sales:営業のお電話|Sales call".parse().unwrap());
         settings.words.replace(vec![WordList { kind: WordKind::Disposition, version: 1, words: vec![word] }]);
         settings

@@ -34,9 +34,9 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::contract::choice::Choice;
 use crate::contract::message::{CallBack, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
 use crate::contract::records::{EndpointCharset, Language};
+use crate::contract::words::WordKind;
 use crate::mail::{
     Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, ReturnPath, in_columns, substituted,
     substitution_note,
@@ -74,16 +74,14 @@ pub struct LetterSettings {
     pub time_zone: TimeZone,
     /// How telephone numbers are written.
     pub plan: NumberPlan,
-    /// Why callers call: the labels of the reasons.
-    pub reasons: Vec<Choice>,
-    /// How calls ended: the labels of the results of after-call work, which digests count.
+    /// The labels of why callers called, and of the results of after-call work, which digests count.
     pub words: SharedWords,
 }
 
 impl LetterSettings {
     /// The settings with which templates are tried: another sender does not make a template fail.
     #[must_use]
-    pub fn of_samples(time_zone: TimeZone, plan: NumberPlan, reasons: Vec<Choice>) -> Self {
+    pub fn of_samples(time_zone: TimeZone, plan: NumberPlan) -> Self {
         Self {
             from: MailAddress::example(),
             from_name: Line::new("さくら電話秘書"),
@@ -92,7 +90,6 @@ impl LetterSettings {
             iso_2022_jp: Vec::new(),
             time_zone,
             plan,
-            reasons,
             words: SharedWords::default(),
         }
     }
@@ -430,7 +427,9 @@ fn what(fields: &MessageFields, settings: &LetterSettings, language: Language) -
     let (label, written) = subject_parts(fields, settings);
     match language {
         Language::Ja => fields.subject.as_deref().or_else(|| fields.action.label()).map(str::to_owned),
-        Language::En => written.or(label).or_else(|| fields.action.label_in_english()).map(str::to_owned),
+        Language::En => {
+            written.or(label.as_deref()).or_else(|| fields.action.label_in_english()).map(str::to_owned)
+        }
     }
 }
 
@@ -538,20 +537,20 @@ fn sender(facts: &LetterFacts) -> String {
 /// What the call was about: the label of its reason, and what the operator wrote as the subject.
 fn reason(fields: &MessageFields, settings: &LetterSettings) -> Option<String> {
     let (label, written) = subject_parts(fields, settings);
-    let parts: Vec<&str> = label.into_iter().chain(written).collect();
+    let parts: Vec<&str> = label.as_deref().into_iter().chain(written).collect();
     (!parts.is_empty()).then(|| parts.join("　"))
 }
 
 /// The label of the reason, and the subject if a person wrote it.
 fn subject_parts<'a>(
     fields: &'a MessageFields,
-    settings: &'a LetterSettings,
-) -> (Option<&'a str>, Option<&'a str>) {
-    let label = |code: &str| settings.reasons.iter().find(|reason| reason.code == code);
-    let label = fields.reason.as_deref().and_then(label).map(|reason| reason.label.as_str());
+    settings: &LetterSettings,
+) -> (Option<String>, Option<&'a str>) {
+    let words = settings.words.current();
+    let label = fields.reason.as_deref().and_then(|code| words.label(WordKind::MessageReason, code));
     let made: Vec<&str> = label.into_iter().chain(fields.action.label()).collect();
     let written = fields.subject.as_deref().filter(|subject| *subject != made.join("・"));
-    (label, written)
+    (label.map(str::to_owned), written)
 }
 
 /// When to call back.
@@ -615,7 +614,15 @@ mod tests {
     use crate::contract::delivery::MessageDelivery;
     use crate::contract::message::{Message, MessageState};
     use crate::contract::records::EndpointKind;
+    use crate::contract::words::{Word, WordList};
     use crate::ids::RecordId;
+
+    fn words_of_samples() -> SharedWords {
+        let words = SharedWords::default();
+        let reason = Word::of(&"nouki:納期".parse().unwrap());
+        words.replace(vec![WordList { kind: WordKind::MessageReason, version: 1, words: vec![reason] }]);
+        words
+    }
 
     fn settings() -> LetterSettings {
         LetterSettings {
@@ -626,8 +633,7 @@ mod tests {
             iso_2022_jp: vec!["docomo.ne.jp".into()],
             time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
             plan: NumberPlan::default(),
-            reasons: vec!["nouki:納期".parse().unwrap()],
-            words: SharedWords::default(),
+            words: words_of_samples(),
         }
     }
 

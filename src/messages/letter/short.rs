@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn files_do_not_go_to_a_chat_and_it_says_that_there_are_some() {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
-        let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
+        let settings = LetterSettings::of_samples(zone, NumberPlan::default());
         let mut facts = samples().remove(0);
         let file = NewFile::new("地図.pdf", b"%PDF-1.7".to_vec()).unwrap().file;
         facts.message.files = vec![file.clone(), file];
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_message_is_a_title_and_a_text() {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
-        let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
+        let settings = LetterSettings::of_samples(zone, NumberPlan::default());
         let all = samples();
         let letter = ShortLetter::write(&settings, &all[0]);
         assert_eq!(letter.title, "【至急】ヤマモト様｜さくら商事");

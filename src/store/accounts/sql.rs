@@ -62,9 +62,7 @@ impl Backend {
     }
 
     pub(in crate::store) async fn account(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
-        let row =
-            sqlx::query(accounts_where!("AND a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
-        Ok(row.as_ref().map(account_of).transpose()?)
+        read(&mut *self.readers().acquire().await?, id).await
     }
 
     pub(in crate::store) async fn find_accounts(
@@ -153,41 +151,20 @@ impl Backend {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let noted = sqlx::query(
-            "INSERT INTO account_removals (account_id, asked_ms) SELECT id, $2 FROM accounts WHERE id = $1
-             ON CONFLICT (account_id) DO NOTHING",
-        )
-        .bind(id)
-        .bind(to_ms(at))
-        .execute(&mut *transaction)
-        .await?;
-        if noted.rows_affected() == 0 {
-            return Err(StoreError::Missing { what: "account" });
-        }
-        // Its code and its numbers are free for another account.
-        sqlx::query("DELETE FROM account_numbers WHERE account_id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "UPDATE accounts SET code = $2, name = '', kana = '', answer_phrase = '', notes = '', link = NULL,
-                search = ''
-             WHERE id = $1",
-        )
-        .bind(id)
-        .bind(format!("removed {id}"))
-        .execute(&mut *transaction)
-        .await?;
+        hide(&mut transaction, id, at).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// One step of what is left of deleted accounts (`store/erasure`).
+    /// One step of what is left of deleted accounts (`store/erasure`). An account that can be brought back waits.
     pub(in crate::store) async fn remove_step(&self, rows: u32) -> Result<RemovalStep, StoreError> {
         let mut transaction = self.begin_exclusive().await?;
         let account: Option<RecordId> =
-            sqlx::query_scalar("SELECT account_id FROM account_removals ORDER BY account_id LIMIT 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
+            sqlx::query_scalar(
+                "SELECT r.account_id FROM account_removals AS r
+                 WHERE NOT EXISTS (SELECT 1 FROM deletions AS d WHERE d.id = r.account_id) ORDER BY r.account_id LIMIT 1",
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
         let Some(account) = account else { return Ok(RemovalStep::Idle) };
         for sql in [
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
@@ -230,6 +207,39 @@ async fn claim(db: &mut DbConnection, id: RecordId, seen: Option<Timestamp>) -> 
         .execute(db)
         .await?;
     if found.rows_affected() == 0 { Err(StoreError::Changed { what: "account" }) } else { Ok(()) }
+}
+
+/// Hides an account from every reader; what it has is removed later.
+pub(super) async fn hide(db: &mut DbConnection, id: RecordId, at: Timestamp) -> Result<(), StoreError> {
+    let noted = sqlx::query(
+        "INSERT INTO account_removals (account_id, asked_ms) SELECT id, $2 FROM accounts WHERE id = $1
+         ON CONFLICT (account_id) DO NOTHING",
+    )
+    .bind(id)
+    .bind(to_ms(at))
+    .execute(&mut *db)
+    .await?;
+    if noted.rows_affected() == 0 {
+        return Err(StoreError::Missing { what: "account" });
+    }
+    // Its code and its numbers are free for another account.
+    sqlx::query("DELETE FROM account_numbers WHERE account_id = $1").bind(id).execute(&mut *db).await?;
+    sqlx::query(
+        "UPDATE accounts SET code = $2, name = '', kana = '', answer_phrase = '', notes = '', link = NULL,
+            search = ''
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(format!("removed {id}"))
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
+
+/// One account.
+pub(super) async fn read(db: &mut DbConnection, id: RecordId) -> Result<Option<Account>, StoreError> {
+    let row = sqlx::query(accounts_where!("AND a.id = $1")).bind(id).fetch_optional(db).await?;
+    Ok(row.as_ref().map(account_of).transpose()?)
 }
 
 /// The account with this code.

@@ -50,6 +50,8 @@ pub struct AuditFilter {
     pub action: String,
     /// By or about this person.
     pub person: Option<AuditPerson>,
+    /// About this record: its id, or how the entries name it (of an account its code).
+    pub about: Option<String>,
     /// Of this call.
     pub call: Option<CallId>,
     /// At this time or later.

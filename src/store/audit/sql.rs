@@ -17,12 +17,13 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// $1 the beginning of the action; $2 to $5 the person: whether there is one, record, extension, name; $6 the call; $7
 /// and $8 the time; $9 to $11 the visibility filter: whether there is one, the reader, the extensions as `,1001,1002,`;
 /// $12 the position that the page begins before; $13 the limit; $14 the people of the visibility filter, as the
-/// extensions; $15 the record of the person, as text.
+/// extensions; $15 the record of the person, as text; $16 the record that it is about.
 const ENTRIES: &str = "
     SELECT * FROM audit
     WHERE substr(action, 1, length($1)) = $1
         AND (NOT $2 OR actor_id = $3 OR subject = $4 OR actor = $5 OR subject_id = $15)
         AND ($6 IS NULL OR call_id = $6)
+        AND ($16 IS NULL OR subject_id = $16 OR subject = $16)
         AND ($7 IS NULL OR at_ms >= $7)
         AND ($8 IS NULL OR at_ms < $8)
         AND (NOT $9 OR actor_id = $10
@@ -72,6 +73,7 @@ impl Backend {
             .bind(i64::from(limit) + 1)
             .bind(people)
             .bind(person.id.map(|id| id.to_string()))
+            .bind(&filter.about)
             .fetch_all(self.readers())
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -212,6 +214,8 @@ mod tests {
             (AuditFilter { person: person(None, Some(extension("1003")), None), ..filter() }, vec![2]),
             (AuditFilter { person: person(None, None, Some("nobody")), ..filter() }, vec![]),
             (AuditFilter { call: Some(a_call()), ..filter() }, vec![3]),
+            (AuditFilter { about: Some("1003".into()), ..filter() }, vec![2]),
+            (AuditFilter { about: Some("nobody".into()), ..filter() }, vec![]),
             (AuditFilter { from: time(1), to: time(3), ..filter() }, vec![2, 1]),
             // Another supervisor's attempt at a visible operator; not that at another team's, and not another kind of action.
             (AuditFilter { visibility, ..filter() }, vec![3, 1, 0]),

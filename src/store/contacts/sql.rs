@@ -256,6 +256,17 @@ pub(super) async fn insert(
     at: Timestamp,
 ) -> Result<RecordId, StoreError> {
     let id = RecordId(Uuid::now_v7());
+    insert_as(db, id, contact, at).await?;
+    Ok(id)
+}
+
+/// Adds a contact with this id.
+pub(super) async fn insert_as(
+    db: &mut DbConnection,
+    id: RecordId,
+    contact: &CheckedContact,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     let fields = &contact.fields;
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
@@ -267,7 +278,7 @@ pub(super) async fn insert(
     .execute(db)
     .await
     .map_err(|error| refusal(error, "the contact code", fields.code.as_deref()))?;
-    Ok(id)
+    Ok(())
 }
 
 /// Replaces a contact's fields.

@@ -114,11 +114,7 @@ impl Backend {
     }
 
     pub(in crate::store) async fn customer(&self, id: RecordId) -> Result<Option<Customer>, StoreError> {
-        let row = sqlx::query(customers_where!("WHERE c.id = $1 AND ", account_is_kept!("c")))
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?;
-        Ok(row.as_ref().map(customer_of).transpose()?)
+        read(&mut *self.readers().acquire().await?, id).await
     }
 
     pub(in crate::store) async fn create_customer(
@@ -129,26 +125,7 @@ impl Backend {
         let id = RecordId(Uuid::now_v7());
         let fields = &customer.fields;
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json,
-                created_ms, changed_ms, search)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
-        )
-        .bind(id)
-        .bind(fields.account)
-        .bind(&fields.code)
-        .bind(&fields.name)
-        .bind(&fields.kana)
-        .bind(&fields.company)
-        .bind(&fields.department)
-        .bind(&fields.notes)
-        .bind(flags_json(fields))
-        .bind(to_ms(at))
-        .bind(&customer.search)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
-        insert_numbers(&mut transaction, id, customer).await?;
+        insert(&mut transaction, id, customer, at).await?;
         transaction.commit().await?;
         Ok(Customer { id, fields: fields.clone(), created_at: at, changed_at: at })
     }
@@ -203,6 +180,45 @@ impl Backend {
             .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "customer" }) } else { Ok(()) }
     }
+}
+
+/// One customer.
+pub(super) async fn read(db: &mut DbConnection, id: RecordId) -> Result<Option<Customer>, StoreError> {
+    let row = sqlx::query(customers_where!("WHERE c.id = $1 AND ", account_is_kept!("c")))
+        .bind(id)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.as_ref().map(customer_of).transpose()?)
+}
+
+/// Adds a customer with this id.
+pub(super) async fn insert(
+    db: &mut DbConnection,
+    id: RecordId,
+    customer: &CheckedCustomer,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let fields = &customer.fields;
+    sqlx::query(
+        "INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json,
+            created_ms, changed_ms, search)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
+    )
+    .bind(id)
+    .bind(fields.account)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.company)
+    .bind(&fields.department)
+    .bind(&fields.notes)
+    .bind(flags_json(fields))
+    .bind(to_ms(at))
+    .bind(&customer.search)
+    .execute(&mut *db)
+    .await
+    .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
+    insert_numbers(db, id, customer).await
 }
 
 /// Replaces a customer's fields and numbers.

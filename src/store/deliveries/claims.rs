@@ -47,7 +47,8 @@ impl Backend {
         limit: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         const DUE: &str = "SELECT EXISTS (SELECT 1 FROM deliveries
-            WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3)";
+            WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
+                AND NOT EXISTS (SELECT 1 FROM deletions AS x WHERE x.id = deliveries.account_id))";
         let mut is_due = false;
         for urgency in urgencies.clone() {
             let query = sqlx::query_scalar(DUE).bind(server).bind(urgency).bind(to_ms(now));
@@ -129,6 +130,7 @@ async fn take(
             "SELECT id FROM deliveries
              WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
                 AND ($4 IS NULL OR account_id <> $4)
+                AND NOT EXISTS (SELECT 1 FROM deletions AS x WHERE x.id = deliveries.account_id)
              ORDER BY next_ms, id LIMIT $5"
         ),
         ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,

@@ -112,7 +112,8 @@ impl Backend {
     pub(in crate::store) async fn erasure_status(&self) -> Result<ErasureStatus, StoreError> {
         let row = sqlx::query(
             "SELECT count(*) AS left_over, count(CASE WHEN stage = 'live' THEN 1 END) AS waiting,
-                min(asked_ms) AS oldest_ms, (SELECT count(*) FROM account_removals) AS accounts FROM erasures",
+                min(asked_ms) AS oldest_ms, (SELECT count(*) FROM account_removals AS r
+                    WHERE NOT EXISTS (SELECT 1 FROM deletions AS d WHERE d.id = r.account_id)) AS accounts FROM erasures",
         )
         .fetch_one(self.readers())
         .await?;

@@ -55,6 +55,11 @@ impl ImportTransaction {
         each!(ImportTransaction: self, import => import.created())
     }
 
+    /// The number of records that it found as the file has them, and did not write.
+    pub(crate) fn unchanged(&self) -> u64 {
+        each!(ImportTransaction: self, import => import.unchanged())
+    }
+
     /// Makes the import visible.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         each!(ImportTransaction: self, import => import.commit().await)

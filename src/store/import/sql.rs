@@ -1,5 +1,6 @@
 //! The SQL of imports. Accounts and contacts are few and are written one by one. Customers are many: a whole batch is
-//! sent to the database as one JSON text, which a statement of the dialect turns into rows.
+//! sent to the database as one JSON text, which a statement of the dialect turns into rows. A record that the file would leave as it
+//! is, is not written.
 
 use std::collections::HashSet;
 
@@ -7,10 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::dialect::{BEGIN_IMPORT, DELETE_NUMBERS, END_IMPORT, INSERT_NUMBERS, UPSERT_CUSTOMERS};
+use super::dialect::{
+    BEGIN_IMPORT, DELETE_NUMBERS, END_IMPORT, INSERT_NUMBERS, UNCHANGED_CUSTOMERS, UPSERT_CUSTOMERS,
+};
 use super::{Backend, WriteTransaction, accounts, contacts};
 use crate::contract::import_batch::{Batch, Column, DeputyRow, ImportKind, Row, RowError};
-use crate::contract::records::{CheckedAccount, CheckedContact, CheckedCustomer};
+use crate::contract::records::{Account, CheckedAccount, CheckedContact, CheckedCustomer, Contact};
 use crate::ids::RecordId;
 use crate::store::import::PresentColumns;
 use crate::store::{StoreError, to_ms};
@@ -22,6 +25,7 @@ pub(crate) struct Import {
     present: PresentColumns,
     at: Timestamp,
     created: u64,
+    unchanged: u64,
 }
 
 /// A customer as a JSON array: id, account, code, name, kana, company, department, notes, flags, numbers, search text.
@@ -52,7 +56,7 @@ impl Backend {
             // All of the file.
             sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
         }
-        Ok(Import { transaction, present, at, created: 0 })
+        Ok(Import { transaction, present, at, created: 0, unchanged: 0 })
     }
 }
 
@@ -61,11 +65,17 @@ impl Import {
         let mut refused = Vec::new();
         match batch {
             Batch::Accounts(rows) => {
-                // Numbers may move between accounts of one file: all of them are deleted first.
+                // Numbers may move between accounts of one file: those of all that change are deleted first.
+                let mut changing = Vec::new();
                 for row in rows {
-                    self.delete_numbers(&row.value).await?;
+                    if self.has_account(&row.value).await? {
+                        self.unchanged += 1;
+                    } else {
+                        self.delete_numbers(&row.value).await?;
+                        changing.push(row);
+                    }
                 }
-                for row in rows {
+                for row in changing {
                     self.execute("SAVEPOINT line").await?;
                     let written = self.write_account(&row.value).await;
                     refused.extend(self.end_row(row.line, written).await?);
@@ -74,6 +84,10 @@ impl Import {
             Batch::Customers(rows) => self.write_customers(rows).await?,
             Batch::Contacts(rows) => {
                 for row in rows {
+                    if self.has_contact(&row.value).await? {
+                        self.unchanged += 1;
+                        continue;
+                    }
                     self.execute("SAVEPOINT line").await?;
                     let written = self.write_contact(&row.value).await;
                     refused.extend(self.end_row(row.line, written).await?);
@@ -128,6 +142,36 @@ impl Import {
             self.created += 1;
             return Ok(());
         };
+        let id = stored.id;
+        let whole = self.whole_account(account, stored).await?;
+        accounts::update(&mut self.transaction, id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    /// Whether the store has the account as the file would leave it.
+    async fn has_account(&mut self, account: &CheckedAccount) -> Result<bool, StoreError> {
+        let db = &mut *self.transaction;
+        let Some(stored) = accounts::by_code(db, &account.fields.code).await? else { return Ok(false) };
+        let dialled = accounts::numbers(db, stored.id, "dialled").await?;
+        let forwarding = accounts::numbers(db, stored.id, "forwarding").await?;
+        let old = stored.fields.clone();
+        let mut whole = self.whole_account(account, stored).await?;
+        if (&whole.dialled, &whole.forwarding) != (&dialled, &forwarding) {
+            return Ok(false);
+        }
+        // The same numbers are the same texts.
+        whole.fields.dialled.clone_from(&old.dialled);
+        whole.fields.forwarding.clone_from(&old.forwarding);
+        Ok(whole.fields == old)
+    }
+
+    /// The account as the file would leave it: a field without a column stays.
+    async fn whole_account(
+        &mut self,
+        account: &CheckedAccount,
+        stored: Account,
+    ) -> Result<CheckedAccount, StoreError> {
+        let db = &mut *self.transaction;
         let mut whole = account.clone();
         let (fields, old) = (&mut whole.fields, stored.fields);
         let present = &self.present;
@@ -196,8 +240,7 @@ impl Import {
             // The daemon folds it (`daemon/search_texts.rs`).
             whole.search = None;
         }
-        accounts::update(db, stored.id, &whole, self.at).await?;
-        Ok(())
+        Ok(whole)
     }
 
     async fn write_contact(&mut self, contact: &CheckedContact) -> Result<(), StoreError> {
@@ -208,6 +251,47 @@ impl Import {
             self.created += 1;
             return Ok(());
         };
+        let id = stored.id;
+        let whole = self.whole_contact(contact, stored).await?;
+        contacts::update(&mut self.transaction, id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    /// Whether the store has the contact as the file would leave it.
+    async fn has_contact(&mut self, contact: &CheckedContact) -> Result<bool, StoreError> {
+        let db = &mut *self.transaction;
+        let account = contact.fields.account;
+        let code = contact.fields.code.as_deref().unwrap_or_default();
+        let Some(stored) = contacts::by_code(db, account, code).await? else { return Ok(false) };
+        if self.present.contains(Column::Deputy) {
+            let deputy = match contact.deputy_code.as_deref() {
+                Some(code) => match contacts::by_code(db, account, code).await? {
+                    Some(deputy) => Some(deputy.id),
+                    None => return Ok(false),
+                },
+                None => None,
+            };
+            if deputy != stored.fields.deputy {
+                return Ok(false);
+            }
+        }
+        let number = contacts::number(db, stored.id).await?;
+        let old = stored.fields.clone();
+        let mut whole = self.whole_contact(contact, stored).await?;
+        if whole.number != number {
+            return Ok(false);
+        }
+        whole.fields.number.clone_from(&old.number);
+        Ok(whole.fields == old)
+    }
+
+    /// The contact as the file would leave it: a field without a column stays.
+    async fn whole_contact(
+        &mut self,
+        contact: &CheckedContact,
+        stored: Contact,
+    ) -> Result<CheckedContact, StoreError> {
+        let db = &mut *self.transaction;
         let mut whole = contact.clone();
         let (fields, old) = (&mut whole.fields, stored.fields);
         let is_absent = |column| !self.present.contains(column);
@@ -216,6 +300,9 @@ impl Import {
             (old.deputy, old.days_off, old.on_call_shifts);
         if is_absent(Column::AbsentUntil) {
             (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
+        } else if fields.absent_until == old.absent_until {
+            // No column has the beginning of an absence.
+            fields.absent_from = old.absent_from;
         }
         if is_absent(Column::Kana) {
             fields.kana = old.kana;
@@ -248,8 +335,7 @@ impl Import {
         if [Column::Kana, Column::Role, Column::DoNotTell, Column::Numbers].into_iter().any(is_absent) {
             whole.search = None;
         }
-        contacts::update(db, stored.id, &whole, self.at).await?;
-        Ok(())
+        Ok(whole)
     }
 
     /// Writes who stands in for contacts; returns the rows whose deputy is no other contact of the account.
@@ -271,20 +357,43 @@ impl Import {
                 refused.push(RowError { line: *line, problem });
                 continue;
             }
-            sqlx::query("UPDATE contacts SET deputy_id = $3 WHERE account_id = $1 AND code = $2")
-                .bind(account)
-                .bind(code)
-                .bind(found)
-                .execute(&mut *db)
-                .await?;
+            sqlx::query(
+                "UPDATE contacts SET deputy_id = $3
+                 WHERE account_id = $1 AND code = $2 AND deputy_id IS DISTINCT FROM $3",
+            )
+            .bind(account)
+            .bind(code)
+            .bind(found)
+            .execute(&mut *db)
+            .await?;
         }
         Ok(refused)
     }
 
     async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {
-        let rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value, Uuid::now_v7())).collect();
-        let json = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let mut rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value, Uuid::now_v7())).collect();
+        let mut json = json_of(&rows)?;
         let has = |column| self.present.contains(column);
+        let same: Vec<i64> = sqlx::query_scalar(UNCHANGED_CUSTOMERS)
+            .bind(&json)
+            .bind(has(Column::Kana))
+            .bind(has(Column::Company))
+            .bind(has(Column::Department))
+            .bind(has(Column::Notes))
+            .bind(has(Column::Flags))
+            .bind(has(Column::Numbers))
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        if !same.is_empty() {
+            let same: HashSet<i64> = same.into_iter().collect();
+            self.unchanged += same.len() as u64;
+            let mut at = 0..;
+            rows.retain(|_| at.next().is_some_and(|at| !same.contains(&at)));
+            if rows.is_empty() {
+                return Ok(());
+            }
+            json = json_of(&rows)?;
+        }
         let written: Vec<RecordId> = sqlx::query_scalar(UPSERT_CUSTOMERS)
             .bind(&json)
             .bind(to_ms(self.at))
@@ -313,6 +422,10 @@ impl Import {
         self.created
     }
 
+    pub(in crate::store) fn unchanged(&self) -> u64 {
+        self.unchanged
+    }
+
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::query(END_IMPORT).execute(&mut *self.transaction).await?;
         Ok(self.transaction.commit().await?)
@@ -322,6 +435,10 @@ impl Import {
         sqlx::query(END_IMPORT).execute(&mut *self.transaction).await?;
         Ok(self.transaction.rollback().await?)
     }
+}
+
+fn json_of(rows: &[CustomerRow<'_>]) -> Result<String, sqlx::Error> {
+    serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
 fn customer_row(customer: &CheckedCustomer, id: Uuid) -> CustomerRow<'_> {

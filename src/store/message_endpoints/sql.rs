@@ -89,15 +89,7 @@ impl Backend {
             return Err(StoreError::Missing { what: "room for another endpoint of the account" });
         }
         let id = RecordId(Uuid::now_v7());
-        values_of!(sqlx::query(
-            "INSERT INTO message_endpoints (id, account_id, contact_id, code, kind, address, label, priority, charset,
-                html, hours_json, outside, created_ms, changed_ms, secret, profile, mention, language,
-                ack_link, attachments)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19)",
-        ), id, endpoint, at)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| refusal(error, "the endpoint code", fields.code.as_deref()))?;
+        insert(&mut transaction, id, endpoint, at).await?;
         let made = read(&mut transaction, id).await?.ok_or(MISSING)?;
         transaction.commit().await?;
         Ok(made)
@@ -138,6 +130,39 @@ impl Backend {
 }
 
 const MISSING: StoreError = StoreError::Missing { what: "endpoint" };
+
+/// Adds an endpoint with this id.
+pub(super) async fn insert(
+    db: &mut DbConnection,
+    id: RecordId,
+    endpoint: &CheckedMessageEndpoint,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    values_of!(sqlx::query(
+        "INSERT INTO message_endpoints (id, account_id, contact_id, code, kind, address, label, priority, charset,
+            html, hours_json, outside, created_ms, changed_ms, secret, profile, mention, language,
+            ack_link, attachments)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19)",
+    ), id, endpoint, at)
+    .execute(db)
+    .await
+    .map_err(|error| refusal(error, "the endpoint code", endpoint.fields.code.as_deref()))?;
+    Ok(())
+}
+
+/// The endpoints of a contact, each with its secret.
+pub(super) async fn of_contact(
+    db: &mut DbConnection,
+    contact: RecordId,
+) -> Result<Vec<(MessageEndpoint, Option<String>)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT e.*, NULL AS since_ms, NULL AS why FROM message_endpoints AS e WHERE e.contact_id = $1 ORDER BY e.id",
+    )
+    .bind(contact)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((endpoint_of(row)?, row.try_get("secret")?))).collect()
+}
 
 /// The contact of an endpoint is one of its account.
 async fn check_contact(db: &mut DbConnection, fields: &MessageEndpointFields) -> Result<(), StoreError> {

@@ -46,6 +46,19 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END
     RETURNING id";
 
+/// The places of the rows that would change nothing. $1 the batch; $2 to $7 whether the file has the columns kana, company,
+/// department, notes, flags, numbers.
+pub(super) const UNCHANGED_CUSTOMERS: &str = "
+    SELECT line.place - 1 FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS line (value, place)
+    JOIN customers AS c ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2
+    WHERE c.name = line.value ->> 3 AND (NOT $2 OR c.kana = line.value ->> 4)
+        AND (NOT $3 OR c.company IS NOT DISTINCT FROM line.value ->> 5)
+        AND (NOT $4 OR c.department IS NOT DISTINCT FROM line.value ->> 6)
+        AND (NOT $5 OR c.notes IS NOT DISTINCT FROM line.value ->> 7) AND (NOT $6 OR c.flags_json = line.value ->> 8)
+        AND (NOT $7 OR line.value -> 9 = coalesce(
+            (SELECT jsonb_agg(jsonb_build_array(n.key, n.original) ORDER BY n.position)
+             FROM customer_numbers AS n WHERE n.customer_id = c.id), '[]'::jsonb))";
+
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "
     DELETE FROM customer_numbers WHERE customer_id IN (

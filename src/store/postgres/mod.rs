@@ -43,6 +43,8 @@ mod contracts;
 mod customer_changes;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../deletions/sql.rs"]
+mod deletions;
 #[path = "../deliveries/sql.rs"]
 mod deliveries;
 #[path = "../digests/sql.rs"]

@@ -43,6 +43,17 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         search = iif($8, excluded.search, NULL)
     RETURNING id";
 
+/// The places of the rows that would change nothing. $1 the batch; $2 to $7 whether the file has the columns kana, company,
+/// department, notes, flags, numbers.
+pub(super) const UNCHANGED_CUSTOMERS: &str = "
+    SELECT row.key FROM json_each($1) AS row CROSS JOIN customers AS c
+    WHERE c.account_id = unhex(row.value ->> 1) AND c.code = row.value ->> 2 AND c.name = row.value ->> 3
+        AND (NOT $2 OR c.kana = row.value ->> 4) AND (NOT $3 OR c.company IS row.value ->> 5)
+        AND (NOT $4 OR c.department IS row.value ->> 6) AND (NOT $5 OR c.notes IS row.value ->> 7)
+        AND (NOT $6 OR c.flags_json = row.value ->> 8)
+        AND (NOT $7 OR row.value -> 9 = (SELECT json_group_array(json_array(n.key, n.original) ORDER BY n.position)
+            FROM customer_numbers AS n WHERE n.customer_id = c.id))";
+
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "
     DELETE FROM customer_numbers WHERE customer_id IN (

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::{Backend, Db, DbRow, WriteTransaction};
+use super::{Backend, Db, DbConnection, DbRow, WriteTransaction};
 use crate::ids::{Extension, RecordId};
 use crate::people::look_alike::look_alike;
 use crate::people::password::PasswordHash;
@@ -324,13 +324,12 @@ async fn keep_an_administrator(transaction: &mut WriteTransaction, user: RecordI
 /// An error if the login of another user looks like `name`. The same name is left to the constraint of the database, and a
 /// name may be the extension of somebody.
 async fn refuse_look_alike(
-    transaction: &mut WriteTransaction,
+    db: &mut DbConnection,
     user: Option<RecordId>,
     name: &str,
 ) -> Result<(), StoreError> {
-    let rows = sqlx::query("SELECT id, name, extension FROM users WHERE revoked_ms IS NULL")
-        .fetch_all(&mut **transaction)
-        .await?;
+    let rows =
+        sqlx::query("SELECT id, name, extension FROM users WHERE revoked_ms IS NULL").fetch_all(db).await?;
     for row in rows {
         if user == Some(row.try_get("id")?) {
             continue;
@@ -360,6 +359,24 @@ async fn team_named(
     .fetch_one(&mut **transaction)
     .await?;
     Ok(Some(row.try_get("id")?))
+}
+
+/// Brings back a user who was revoked at this time. Tokens and sessions stay revoked.
+pub(super) async fn restore(
+    db: &mut DbConnection,
+    user: RecordId,
+    revoked_at: Timestamp,
+) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "UPDATE users SET revoked_ms = NULL WHERE id = $1 AND revoked_ms = $2 RETURNING name, extension",
+    )
+    .bind(user)
+    .bind(to_ms(revoked_at))
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(|error| taken(error, None, None))?;
+    let row = row.ok_or(StoreError::Missing { what: "user" })?;
+    refuse_look_alike(db, Some(user), row.try_get("name")?).await
 }
 
 async fn delete_empty_teams(transaction: &mut WriteTransaction) -> Result<(), StoreError> {

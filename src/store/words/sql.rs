@@ -68,6 +68,7 @@ mod tests {
             label_en: Some("Message".into()),
             tone: Tone::Good,
             retired: code == "old",
+            no_message: Some(code == "old"),
         };
         let kind = WordKind::Disposition;
         let first = store.write_words(kind, &[word("message")], 0, from_ms(1)).await.unwrap();
