@@ -17,7 +17,7 @@ test('a day stands there where it is another one, and a year where it is another
   const now = new Date(2026, 3, 1, 12).getTime();
   const at = (...when: [number, number, number, number, number]) => dayAndTime(new Date(...when).toISOString(), now, 'en');
   assert.equal(at(2026, 3, 1, 9, 5), '09:05');
-  assert.match(at(2026, 2, 31, 9, 5), /3\/31.*09:05/);
-  assert.match(at(2025, 3, 1, 9, 5), /2025.*09:05/);
+  assert.ok(/3\/31.*09:05/.test(at(2026, 2, 31, 9, 5)));
+  assert.ok(/2025.*09:05/.test(at(2025, 3, 1, 9, 5)));
   assert.equal(dayAndTime('nonsense', now, 'en'), '');
 });

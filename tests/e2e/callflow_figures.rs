@@ -215,6 +215,7 @@ async fn how_long_it_takes_to_compile_and_to_write_every_account_from_nothing() 
         (TimeZone::get("Asia/Tokyo").unwrap(), NumberPlan::default(), HolidayCalendar::default());
     let now = Timestamp::now();
     let ruled = BTreeSet::new();
+    let on_call = HashMap::new();
     let world = World {
         sources: &sources,
         overrides: &[],
@@ -224,6 +225,7 @@ async fn how_long_it_takes_to_compile_and_to_write_every_account_from_nothing() 
         base: base_of(now, &zone),
         takes_voice: false,
         ruled: &ruled,
+        on_call: &on_call,
     };
     let begun = Instant::now();
     let entries = compile(&world);
