@@ -440,10 +440,13 @@ impl Model {
             }
             "ToritsugiCallflow" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Treatment"));
-                // After the letter, which people on call are reached.
-                let Some((_, &[letter, ..])) = named.map(|(key, value)| (key, value.as_slice())) else {
+                // After the letter, the number of the people on call who are reached.
+                let Some((&letter, variant)) = named.and_then(|(_, value)| value.split_first()) else {
                     return;
                 };
+                if !variant.iter().all(u8::is_ascii_digit) {
+                    return;
+                }
                 let treated = Treated { at: now, letter: char::from(letter) };
                 self.update_call(now, channel, |call| call.treated = Some(treated));
             }

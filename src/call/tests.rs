@@ -151,6 +151,11 @@ impl Rig {
                     );
                     let texts = if is_waiting { &mut self.waiting } else { &mut self.notices };
                     texts.push(notice_text(&notice.kind));
+                    if is_waiting {
+                        let is_known = self.views.iter().any(|view| view.id == notice.view.id);
+                        assert!(is_known, "{:?} before the call was offered", notice.kind);
+                        continue;
+                    }
                     if let NoticeKind::Ended { queues, treated, .. } = &notice.kind {
                         self.queues.extend(queues.iter().cloned());
                         self.treated.extend(treated.clone());

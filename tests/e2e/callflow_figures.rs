@@ -15,7 +15,7 @@
 //! | `TORITSUGI_FLOW_CHANGES` | changes, until each is in force at the PBX | 3 |
 //! | `TORITSUGI_FLOW_ACCOUNTS` | accounts that are compiled, and written to a PBX that has none | 100 |
 //! | `TORITSUGI_FLOW_CROWD` | calls, 60 a second | 60 |
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs};

@@ -61,7 +61,7 @@ async fn from_saved_to_a_chat() {
 }
 
 /// The deliveries of messages that were saved ten a second, once all are sent.
-async fn all_sent(house: &House, messages: usize) -> Vec<serde_json::Value> {
+async fn all_sent(house: &House, messages: usize) -> Vec<Value> {
     let sent = async || {
         let found = house.get("/v1/deliveries?state=sent").await;
         let items = found["items"].as_array().unwrap().clone();
@@ -71,8 +71,8 @@ async fn all_sent(house: &House, messages: usize) -> Vec<serde_json::Value> {
 }
 
 #[expect(clippy::print_stdout, reason = "figures")]
-fn printed_times(what: &str, deliveries: &[serde_json::Value]) {
-    let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+fn printed_times(what: &str, deliveries: &[Value]) {
+    let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let mut took: Vec<i64> = deliveries
         .iter()
         .map(|item| time(&item["changed_at"]).as_millisecond() - time(&item["created_at"]).as_millisecond())

@@ -92,6 +92,7 @@ fn a_plan_reports_how_it_treats_the_call() {
     for (text, expected) in [
         ("o", Some((Letter::Open, false))),
         ("c", Some((Letter::Closed, false))),
+        ("c12", Some((Letter::Closed, false))),
         ("h", Some((Letter::Holiday, false))),
         ("x", Some((Letter::Override, false))),
         ("z", Some((Letter::Open, true))),

@@ -612,7 +612,7 @@ mod tests {
                     row.account,
                     row.person,
                     row.queue,
-                    pack(&row.counters)
+                    serde_json::to_string(&row.counters).unwrap()
                 )
             }));
         }
