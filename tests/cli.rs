@@ -283,7 +283,10 @@ fn a_world_is_imported_and_explained() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--encoding shift_jis"));
     let again =
         run(&["import", "customers", windows.to_str().unwrap(), "--encoding", "shift_jis", "--dry-run"]);
-    assert_eq!(String::from_utf8_lossy(&again.stdout), "9 rows: 0 would be created, 9 would be updated\n");
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "9 rows: 0 would be created, 0 would be updated, 9 unchanged\n"
+    );
 
     let bad = dir.path().join("bad.csv");
     std::fs::write(&bad, "account,code,name\nA001,C9,\nA999,C10,x\n").unwrap();

@@ -97,10 +97,10 @@ pub(crate) async fn search(
     if !(1..=RECORDS_MAX).contains(&limit) {
         return Err(Kind::InvalidQuery.with(format!("limit must be between 1 and {RECORDS_MAX}")));
     }
-    let text = restore_plus(&query.q).trim().to_owned();
-    if text.is_empty() {
+    if query.q.trim().is_empty() {
         return Err(Kind::InvalidQuery.with("q: write what is searched for"));
     }
+    let text = restore_plus(&query.q).trim().to_owned();
     let kana = romaji::hiragana(&text);
     let search =
         Search { state: &state, caller: &caller, texts: [text].into_iter().chain(kana).collect(), limit };
