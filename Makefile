@@ -34,7 +34,7 @@ mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED
 	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --profile figures --test mail -- figures:: --nocapture
 
 fax-figures: ## sends faxes of one and two pages, and prints how long after the hang-up each is mailed
-	@TORITSUGI_SOAK=2 tests/all.sh --profile figures --test e2e -- fax::the_page_that_is_sent --nocapture
+	@TORITSUGI_FAX_TIMES=$${TORITSUGI_FAX_TIMES:-5} tests/all.sh --profile figures --test e2e -- fax::the_page_that_is_sent --nocapture
 
 callflow-figures: ## prints what a callflow adds to a call, and how fast changes, TORITSUGI_FLOW_ACCOUNTS (5000) accounts and crowds are treated
 	@TORITSUGI_FLOW_ACCOUNTS=$${TORITSUGI_FLOW_ACCOUNTS:-5000} TORITSUGI_FLOW_CALLS=$${TORITSUGI_FLOW_CALLS:-100} \
