@@ -13,6 +13,7 @@ fn timeless(mut pop: Value) -> Value {
         pop[key] = json!(format!("<{key}>"));
     }
     pop["data"]["offered_at"] = json!("<offered_at>");
+    pop["data"]["queue"]["since"] = json!("<since>");
     pop["data"]["account"]["id"] = json!("<account>");
     for customer in pop["data"]["customers"].as_array_mut().unwrap() {
         customer["id"] = json!("<customer>");

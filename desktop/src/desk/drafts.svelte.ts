@@ -5,7 +5,6 @@
 // call that ends, a pop, a reload and the end of the sign-in leave it where it is (`shelf.ts`), and the daemon has it
 // a second after the last key (`serverDrafts.ts`).
 
-import { untrack } from 'svelte';
 import { ApiError, get, put, remove } from '../api/http.ts';
 import { prefs } from './prefs.svelte.ts';
 import { ServerDrafts, type Answer, type Gone, type Stored } from './serverDrafts.ts';
@@ -129,19 +128,8 @@ export function hasRecord({ record }: Draft): boolean {
 const isBegun = (one: Draft): boolean =>
   hasMessage(one) || Boolean(one.notes.trim() || one.disposition || one.number.trim()) || hasRecord(one);
 
-/** One draft as it is to be kept: made again when a letter of it changes, and not with each letter of another. */
-class Written {
-  constructor(private draft: Draft) {}
-
-  now = $derived.by(() => {
-    const now = $state.snapshot(this.draft);
-    return isBegun(now) ? { draft: now, text: JSON.stringify(now) } : undefined;
-  });
-}
-
 class Drafts {
   private all = $state<Record<string, Draft>>({});
-  private writtenOf = new WeakMap<Draft, Written>();
   private user = '';
   private written = new Map<string, string>();
   private server = new ServerDrafts<Body>({
@@ -243,15 +231,6 @@ class Drafts {
     delete this.all[call];
   }
 
-  private writtenFor(draft: Draft): Written {
-    const known = this.writtenOf.get(draft);
-    if (known) return known;
-    // What a reaction makes itself is not followed by it.
-    const made = untrack(() => new Written(draft));
-    this.writtenOf.set(draft, made);
-    return made;
-  }
-
   /** Keeps what is written, as it is written, and also where the page is closed within a second of the last key. */
   follow(): void {
     $effect(() => {
@@ -266,18 +245,18 @@ class Drafts {
     });
     $effect(() => {
       const { user, written } = this;
-      const all = Object.entries(this.all).map(([call, draft]) => [call, draft, this.writtenFor(draft).now] as const);
+      const now = $state.snapshot(this.all);
       if (!user) return;
-      for (const [call, draft, now] of all) {
-        const text = now?.text ?? '';
+      for (const [call, draft] of Object.entries(now)) {
+        const text = isBegun(draft) ? JSON.stringify(draft) : '';
         if ((written.get(call) ?? '') === text) continue;
-        this.server.changed(call, now && bodyOf(now.draft), draft.version);
-        if (now) shelf.put(user, 'draft', call, now.draft);
+        this.server.changed(call, text ? bodyOf(draft) : undefined, draft.version);
+        if (text) shelf.put(user, 'draft', call, draft);
         else shelf.drop(user, 'draft', call);
         written.set(call, text);
       }
       for (const call of written.keys()) {
-        if (call in this.all) continue;
+        if (call in now) continue;
         shelf.drop(user, 'draft', call);
         this.server.changed(call, undefined);
         written.delete(call);
