@@ -48,7 +48,7 @@ trap 'rm -f -- "$log"' EXIT
 status=0
 # The tests with calls take long and use little CPU. Two processes share them, each with a PBX of its own: the second one begins
 # when the tests without calls are done.
-readonly CALLS_OF_THE_SECOND=(faults:: cluster:: fax:: dialplan:: demo::)
+readonly CALLS_OF_THE_SECOND=(faults:: fax:: demo::)
 test_calls() {
   # Successful tests print measurements, which must be shown.
   cargo test --locked --no-fail-fast --test e2e -- --show-output "$@"

@@ -13,6 +13,10 @@ use crate::ids::{CallId, ChannelId, Extension, QueueName};
 
 /// What the owner of the model must do next; drained with [`super::Model::poll_output`].
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every output is a notice, which a box would only move to the heap"
+)]
 pub enum Output {
     /// Something happened to a call: publish it.
     Notice(Notice),

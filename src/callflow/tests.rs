@@ -394,6 +394,7 @@ fn a_plan_changes_once_a_day_and_for_a_reason() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_would_surprise_somebody_is_found() {
     let callflow = Some(CallflowFields::default());
     let source = |id, hours: &str, numbers: &[&str], callflow: &Option<CallflowFields>| Source {

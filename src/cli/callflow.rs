@@ -358,6 +358,7 @@ pub(super) fn sentence(step: &Value) -> String {
 }
 
 impl Set {
+    #[expect(clippy::too_many_lines, reason = "one line for each option")]
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
         let path = format!("/v1/accounts/{}/callflow", named::account(&client, &self.account).await?);

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn command(words: &[&str]) -> TokenSource {
-        TokenSource::Command(words.iter().map(|word| SmolStr::new(word)).collect())
+        TokenSource::Command(words.iter().map(SmolStr::new).collect())
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ async fn writes(person: &Person, name: &str, text: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one way through, step by step")]
 async fn an_administrator_writes_a_callflow_and_closes_the_company_for_a_time() {
     let lab = Lab::start().await;
     let mut service = Service::start(&lab).await;

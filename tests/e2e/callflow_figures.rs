@@ -54,6 +54,7 @@ fn count(name: &str, usual: usize) -> usize {
 }
 
 /// The middle, the 95th and the 99th of a hundred, and the last.
+#[expect(clippy::print_stdout, reason = "figures")]
 fn line(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
@@ -276,6 +277,7 @@ async fn all_are_level(service: &Service, accounts: usize) {
 }
 
 /// What the daemon does at three in the morning: each plan has another beginning, and each schedule is another one.
+#[expect(clippy::print_stdout, reason = "figures")]
 async fn daily_refresh(lab: &Lab, service: &Service, keys: &BTreeMap<String, String>, accounts: usize) {
     lab.pbx.action(&[("Action", "DBDelTree"), ("Family", "toritsugi/times")]).await;
     for (key, value) in keys.iter().filter(|(key, _)| key.starts_with("plan/")) {

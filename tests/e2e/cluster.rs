@@ -131,7 +131,8 @@ async fn any_gateway_shows_every_pbx_and_commands_go_to_the_daemon_that_has_the_
     // A desktop at Osaka sees Tokyo's call, with its pop.
     assert!(at_osaka.read("tokyo", &mut transcript, is("call.answered")).await);
     let (tokyos, kinds) = transcript.calls.iter().next().unwrap();
-    assert_eq!(kinds.first().map(String::as_str), Some("call.presented"), "{kinds:?}");
+    let first = kinds.iter().map(String::as_str).find(|kind| *kind != "call.queued");
+    assert_eq!(first, Some("call.presented"), "{kinds:?}");
 
     // Another operator may not act on it; Tokyo decides that.
     let path = format!("/v1/calls/{tokyos}/hangup");

@@ -73,6 +73,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one way through, step by step")]
 async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
     let lab = Lab::start().await;
     let postfix = MailLab::start().await;

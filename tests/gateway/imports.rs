@@ -222,7 +222,6 @@ const FIGURE_ROWS: &str = "TORITSUGI_IMPORT_ROWS";
 /// How long an import takes, a second one of the same file, and one that changes each row. Printed, not asserted: it depends on the
 /// machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "figures")]
 async fn figures_of_an_import() {
     const WITHIN: Duration = Duration::from_secs(1800);
     let rows: u32 = std::env::var(FIGURE_ROWS).ok().and_then(|rows| rows.parse().ok()).unwrap_or(500);

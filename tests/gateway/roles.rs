@@ -639,6 +639,7 @@ impl Scene {
     }
 
     /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
         let account = async || self.account_for(n, "").await;
         match subject {

@@ -119,6 +119,7 @@ impl Rig {
     }
 
     /// Starts the gateway over this empty store.
+    #[expect(clippy::too_many_lines, reason = "one line for each part of the daemon")]
     pub(crate) async fn over(store: Store, options: Options) -> Self {
         let test_clock = TestClock::new();
         let clock = test_clock.reader();

@@ -110,7 +110,6 @@ const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
 const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
 
 /// The columns of a kind, each by our name: the field of the record in JSON. Exports have them all.
-#[must_use]
 pub fn columns_of(kind: ImportKind) -> impl Iterator<Item = &'static str> {
     names_of(kind).iter().map(|(_, names)| names[0])
 }

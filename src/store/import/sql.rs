@@ -173,8 +173,7 @@ impl Import {
     ) -> Result<CheckedAccount, StoreError> {
         let db = &mut *self.transaction;
         let mut whole = account.clone();
-        let (fields, old) = (&mut whole.fields, stored.fields);
-        let present = &self.present;
+        let (fields, old, present) = (&mut whole.fields, stored.fields, &self.present);
         let is_absent = |column| !present.contains(column);
         if is_absent(Column::Kana) {
             fields.kana = old.kana;

@@ -79,6 +79,7 @@ const MESSAGES: &str = "DELETE FROM messages WHERE id IN (
                 WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)";
 
 /// What deletes the rows of a target that are older than $1, at most $2 of them.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn statement(target: PurgeTarget) -> &'static str {
     match target {
         PurgeTarget::Callers => CALLERS,

@@ -82,6 +82,7 @@ macro_rules! indexed_by {
 }
 
 /// How the named step of an upgrade is done (`store/upgrade`).
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn upgrade_step(name: &str) -> Option<Step> {
     Some(match name {
         "calls_by_direction" => Step::Statements(&[
