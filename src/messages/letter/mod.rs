@@ -27,9 +27,10 @@ mod files;
 mod samples;
 mod short;
 mod template;
+mod times;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
@@ -47,6 +48,7 @@ use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
 use self::files::call_back_event;
+use self::times::when_in;
 pub use files::{fax_file, has_document, has_files, without_files};
 pub use samples::check_template;
 pub use short::ShortLetter;
@@ -54,8 +56,6 @@ pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, Te
 
 /// Longest subject, in characters: longer ones are cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 60;
-/// The weekdays, from Monday.
-const WEEKDAYS: [&str; 7] = ["月", "火", "水", "木", "金", "土", "日"];
 
 /// What all mails of an installation have.
 #[derive(Debug, Clone)]
@@ -589,19 +589,6 @@ fn dialled(number: &str, plan: &NumberPlan) -> Option<String> {
 
 fn display(number: &str, plan: &NumberPlan) -> String {
     Number::read(number, plan).map_or_else(|| number.to_owned(), |number| number.display())
-}
-
-fn when(at: Timestamp, zone: &TimeZone) -> String {
-    let at: Zoned = at.to_zoned(zone.clone());
-    let weekday = WEEKDAYS[usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or(0)];
-    format!("{}月{}日({weekday}) {:02}:{:02}", at.month(), at.day(), at.hour(), at.minute())
-}
-
-fn when_in(at: Timestamp, zone: &TimeZone, language: Language) -> String {
-    match language {
-        Language::Ja => when(at, zone),
-        Language::En => at.to_zoned(zone.clone()).strftime("%a %-d %b %H:%M").to_string(),
-    }
 }
 
 #[cfg(test)]
