@@ -72,7 +72,7 @@ pub struct MessageAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
-    /// How: `link` (on the confirmation page), `reply` (by mail), or `operator` (an operator was told).
+    /// How: `link` (on the confirmation page), `reply` (by mail), or `operator` (noted by an operator).
     pub via: String,
     /// What the person wrote.
     #[serde(skip_serializing_if = "Option::is_none")]

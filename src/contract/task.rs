@@ -162,7 +162,7 @@ pub struct Task {
     /// What the operator noted about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// What is to be seen to, of a task that follows up on a message; absent: the contact is to be told of the message.
+    /// What is to be seen to, of a task that follows up on a message; absent: the contact is to be informed of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// When it was made.

@@ -628,7 +628,7 @@ class Desk {
   }
 }
 
-/** The telephone's keys ask for help, too; whoever listened has helped. */
+/** The telephone's keys ask for help, too; a supervisor who listened has helped. */
 function helpAfter(asked: HelpAsked | undefined, event: StreamEvent, extension: string | undefined): HelpAsked | undefined {
   const { kind, call, at, data } = event;
   if (!call || data['operator'] !== extension) return asked;

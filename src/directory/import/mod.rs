@@ -12,7 +12,7 @@
 //! | customers, contacts | the file is read twice, first to check it; then in steps of about `STEP_TARGET`, so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
 //!
 //! A step is a transaction, which the disk confirms: with small steps an import would wait for the disk alone. In the process of the
-//! daemon the store lets whoever waits write between two steps. Another process (`toritsugi import`) has no such queue with the
+//! daemon the store lets other writers write between two steps. Another process (`toritsugi import`) has no such queue with the
 //! daemon, so it pauses after each step as long as the step was, up to `STEP_DELAY_MAX`.
 //!
 //! Invariants: a file with one invalid row changes nothing; the report names up to [`ROW_ERRORS_MAX`] invalid rows by line.

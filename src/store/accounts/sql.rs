@@ -4,10 +4,9 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::dialect::text_words;
 use super::{Backend, DbConnection, DbRow, text_list};
 use crate::contract::message::Privacy;
-use crate::contract::records::search::{account_search_text, fold, fold_number};
+use crate::contract::records::search::account_search_text;
 use crate::contract::records::{
     Account, AccountFields, CallerIdPolicy, CheckedAccount, Language, ReportCalls, StoredNumber,
     UnansweredMinutes,
@@ -70,24 +69,12 @@ impl Backend {
         text: &str,
         limit: i64,
     ) -> Result<Vec<Account>, StoreError> {
-        let folded = fold(text);
-        if folded.is_empty() {
-            return Ok(Vec::new());
-        }
-        let digits = fold_number(text).filter(|digits| *digits != folded);
-        let rows = sqlx::query(accounts_where!(
+        let sql = accounts_where!(
             "AND a.id IN ",
             searched_ids!("accounts", "account", "w.id"),
             " ORDER BY a.id LIMIT $5"
-        ))
-        .bind(text_words(None, &folded))
-        .bind(&folded)
-        .bind(&digits)
-        .bind(text)
-        .bind(limit)
-        .bind(digits.as_deref().map(|digits| text_words(None, digits)))
-        .fetch_all(self.readers())
-        .await?;
+        );
+        let rows = self.rows_of_text(sql, text, limit).await?;
         Ok(rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -96,28 +83,19 @@ impl Backend {
         plan: &NumberPlan,
         limit: i64,
     ) -> Result<u64, StoreError> {
+        const UPDATE: &str =
+            "UPDATE accounts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3";
         let rows = sqlx::query(accounts_where!("AND a.search IS NULL ORDER BY a.id LIMIT $1"))
             .bind(limit)
             .fetch_all(self.readers())
             .await?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let mut transaction = self.begin().await?;
-        for row in &rows {
+        let text_of = |row: &DbRow| {
             let account = account_of(row)?;
-            // Not a row that was changed since it was read.
-            sqlx::query(
-                "UPDATE accounts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
-            )
-            .bind(account.id)
-            .bind(account_search_text(&account.fields, plan))
-            .bind(to_ms(account.changed_at))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        Ok(rows.len() as u64)
+            let text = account_search_text(&account.fields, plan);
+            Ok((account.id, account.changed_at, text))
+        };
+        let texts = rows.iter().map(text_of).collect::<Result<_, sqlx::Error>>()?;
+        self.write_search_texts(UPDATE, texts).await
     }
 
     pub(in crate::store) async fn create_account(

@@ -5,10 +5,9 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::account_notices::record_change;
-use super::dialect::text_words;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
-use crate::contract::records::search::{contact_search_text, fold, fold_number};
+use crate::contract::records::search::contact_search_text;
 use crate::contract::records::{
     CheckedContact, Contact, ContactFields, OnCallShift, Presence, PresenceState, StoredNumber,
 };
@@ -72,24 +71,12 @@ impl Backend {
         text: &str,
         limit: i64,
     ) -> Result<Vec<Contact>, StoreError> {
-        let folded = fold(text);
-        if folded.is_empty() {
-            return Ok(Vec::new());
-        }
-        let digits = fold_number(text).filter(|digits| *digits != folded);
-        let rows = sqlx::query(contacts_where!(
+        let sql = contacts_where!(
             "AND c.id IN ",
             searched_ids!("contacts", "contact", "w.account_id"),
             " ORDER BY c.id LIMIT $5"
-        ))
-        .bind(text_words(None, &folded))
-        .bind(&folded)
-        .bind(&digits)
-        .bind(text)
-        .bind(limit)
-        .bind(digits.as_deref().map(|digits| text_words(None, digits)))
-        .fetch_all(self.readers())
-        .await?;
+        );
+        let rows = self.rows_of_text(sql, text, limit).await?;
         Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -98,28 +85,19 @@ impl Backend {
         plan: &NumberPlan,
         limit: i64,
     ) -> Result<u64, StoreError> {
+        const UPDATE: &str =
+            "UPDATE contacts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3";
         let rows = sqlx::query(contacts_where!("AND c.search IS NULL ORDER BY c.id LIMIT $1"))
             .bind(limit)
             .fetch_all(self.readers())
             .await?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let mut transaction = self.begin().await?;
-        for row in &rows {
+        let text_of = |row: &DbRow| {
             let contact = contact_of(row)?;
-            // Not a row that was changed since it was read.
-            sqlx::query(
-                "UPDATE contacts SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
-            )
-            .bind(contact.id)
-            .bind(contact_search_text(&contact.fields, plan))
-            .bind(to_ms(contact.changed_at))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        Ok(rows.len() as u64)
+            let text = contact_search_text(&contact.fields, plan);
+            Ok((contact.id, contact.changed_at, text))
+        };
+        let texts = rows.iter().map(text_of).collect::<Result<_, sqlx::Error>>()?;
+        self.write_search_texts(UPDATE, texts).await
     }
 
     pub(in crate::store) async fn create_contact(

@@ -144,33 +144,72 @@ impl Backend {
         Ok(changed)
     }
 
+    /// The rows that a statement of `searched_ids!` finds for a text.
+    pub(super) async fn rows_of_text(
+        &self,
+        sql: &'static str,
+        text: &str,
+        limit: i64,
+    ) -> Result<Vec<DbRow>, StoreError> {
+        let folded = fold(text);
+        if folded.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digits = fold_number(text).filter(|digits| *digits != folded);
+        let rows = sqlx::query(sql)
+            .bind(text_words(None, &folded))
+            .bind(&folded)
+            .bind(&digits)
+            .bind(text)
+            .bind(limit)
+            .bind(digits.as_deref().map(|digits| text_words(None, digits)))
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows)
+    }
+
+    /// Writes search texts, each with the time at which its record had been changed when it was read; returns how many there were.
+    /// `update` writes $2 of the record $1, if it was not changed since $3.
+    pub(super) async fn write_search_texts(
+        &self,
+        update: &'static str,
+        texts: Vec<(RecordId, Timestamp, String)>,
+    ) -> Result<u64, StoreError> {
+        if texts.is_empty() {
+            return Ok(0);
+        }
+        let written = texts.len() as u64;
+        let mut transaction = self.begin().await?;
+        for (id, changed_at, text) in texts {
+            sqlx::query(update)
+                .bind(id)
+                .bind(text)
+                .bind(to_ms(changed_at))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(written)
+    }
+
     pub(in crate::store) async fn fold_customers(
         &self,
         plan: &NumberPlan,
         limit: i64,
     ) -> Result<u64, StoreError> {
+        const UPDATE: &str =
+            "UPDATE customers SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3";
         let rows = sqlx::query(customers_where!("WHERE c.search IS NULL ORDER BY c.id LIMIT $1"))
             .bind(limit)
             .fetch_all(self.readers())
             .await?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let mut transaction = self.begin().await?;
-        for row in &rows {
+        let text_of = |row: &DbRow| {
             let customer = customer_of(row)?;
-            // Not a row that was changed since it was read.
-            sqlx::query(
-                "UPDATE customers SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
-            )
-            .bind(customer.id)
-            .bind(search_text(&customer.fields, plan))
-            .bind(to_ms(customer.changed_at))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        Ok(rows.len() as u64)
+            let text = search_text(&customer.fields, plan);
+            Ok((customer.id, customer.changed_at, text))
+        };
+        let texts = rows.iter().map(text_of).collect::<Result<_, sqlx::Error>>()?;
+        self.write_search_texts(UPDATE, texts).await
     }
 
     pub(in crate::store) async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {
