@@ -334,6 +334,17 @@ pub enum Event {
     ShuttingDown,
 }
 
+/// A field of an event of the dialplan ([`Event::User`]); the PBX may change the case of its name.
+pub fn user_field<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
+    let (_, value) = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    Some(value)
+}
+
+/// The same, if it is text.
+pub fn user_text<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a str> {
+    std::str::from_utf8(user_field(fields, name)?).ok()
+}
+
 /// An event that the daemon uses, with a required field missing or malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("event {event} has no usable {field}")]

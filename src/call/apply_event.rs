@@ -18,7 +18,9 @@ use super::output::NoticeKind;
 use super::queue_visit;
 use super::queue_visit::Treated;
 use super::stage::{Call, RemovedLeg};
-use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event, NAME_CHARS_MAX};
+use crate::ami::event::{
+    BridgeKind, Channel, ChannelState, DialStatus, Event, NAME_CHARS_MAX, user_field, user_text,
+};
 use crate::contract::call::{Direction, Outcome};
 use crate::identity::printable;
 use crate::ids::{BridgeId, CallId, ChannelId, QueueName};
@@ -411,8 +413,7 @@ impl Model {
                 self.on_identity(now, id, channel, fields);
             }
             "ToritsugiTransfer" => {
-                let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-                let tries = field("Step").is_some_and(|(_, step)| step == b"trying");
+                let tries = user_field(fields, "Step") == Some(b"trying");
                 self.update_call(now, channel, |call| {
                     // A consultation is dialled by a Local channel, not by the caller's.
                     call.passed_on |= tries && call.caller.as_ref() == Some(&channel.id);
@@ -428,8 +429,7 @@ impl Model {
                 }
             }
             "ToritsugiOutcome" => {
-                let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));
-                let outcome = match named.map(|(_, value)| value.as_slice()) {
+                let outcome = match user_field(fields, "Outcome") {
                     Some(b"closed") => Outcome::Closed,
                     Some(b"overflowed") => Outcome::Overflowed,
                     Some(b"blocked") => Outcome::Blocked,
@@ -439,11 +439,9 @@ impl Model {
                 self.update_call(now, channel, |call| call.dialplan_outcome = Some(outcome));
             }
             "ToritsugiCallflow" => {
-                let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Treatment"));
                 // After the letter, the number of the people on call who are reached.
-                let Some((&letter, variant)) = named.and_then(|(_, value)| value.split_first()) else {
-                    return;
-                };
+                let treatment = user_field(fields, "Treatment").and_then(<[u8]>::split_first);
+                let Some((&letter, variant)) = treatment else { return };
                 if !variant.iter().all(u8::is_ascii_digit) {
                     return;
                 }
@@ -451,9 +449,8 @@ impl Model {
                 self.update_call(now, channel, |call| call.treated = Some(treated));
             }
             "ToritsugiStep" => {
-                let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-                let says = field("Verb").is_some_and(|(_, verb)| verb == b"say");
-                let sound = field("Name").and_then(|(_, name)| std::str::from_utf8(name).ok());
+                let says = user_field(fields, "Verb") == Some(b"say");
+                let sound = user_text(fields, "Name");
                 let Some(sound) = sound.filter(|_| says).and_then(|sound| printable(sound, NAME_CHARS_MAX))
                 else {
                     return;

@@ -2,7 +2,7 @@
 //! the call.
 
 use super::core::Core;
-use crate::ami::event::{Channel, Event};
+use crate::ami::event::{Channel, Event, user_field};
 use crate::fax::{FaxCall, FaxReport};
 
 /// The event of `toritsugi-fax` in the dialplan.
@@ -15,9 +15,7 @@ impl Core {
         if name != EVENT {
             return;
         }
-        let field = |name: &str| {
-            fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
-        };
+        let field = |name: &str| user_field(fields, name);
         match field("Step") {
             Some(b"received") if self.deps.faxes.is_open() => {
                 match FaxReport::read(field, self.fax_call(channel)) {

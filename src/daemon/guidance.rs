@@ -13,10 +13,9 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use super::hints::text_of;
 use crate::ami::action::Action;
 use crate::ami::client::Handle;
-use crate::ami::event::{Channel, Event};
+use crate::ami::event::{Channel, Event, user_text};
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::contract::guidance_pin::GuidancePin;
@@ -56,11 +55,11 @@ impl Core {
         if name != EVENT || !self.deps.bus.is_leader() {
             return;
         }
-        let request = match text_of(fields, "Step") {
+        let request = match user_text(fields, "Step") {
             Some("check") => Request::Check {
                 caller: self.guidance_caller(channel),
-                entry: text_of(fields, "Entry").unwrap_or_default().to_owned(),
-                pin: text_of(fields, "Pin").and_then(GuidancePin::entered),
+                entry: user_text(fields, "Entry").unwrap_or_default().to_owned(),
+                pin: user_text(fields, "Pin").and_then(GuidancePin::entered),
             },
             Some("keep") => Request::Keep,
             Some("over") => Request::Over,

@@ -17,12 +17,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::core::Core;
 use crate::ami::action::Action;
-use crate::ami::event::Event;
+use crate::ami::event::{Event, user_text};
 use crate::contract::event::EventKind;
 use crate::ids::{CallId, ChannelId, RecordId};
 use crate::publish;
@@ -69,7 +68,7 @@ impl Core {
     fn note_missing_sounds(&self, event: &Event) {
         let Event::User { name, fields, .. } = event else { return };
         if name == "ToritsugiSounds" {
-            let field = |name| text_of(fields, name).unwrap_or_default();
+            let field = |name| user_text(fields, name).unwrap_or_default();
             self.deps.sounds.answered(field("Order"), field("Missing"));
             let missing = self.deps.sounds.missing().len();
             self.deps.stats.sounds_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
@@ -85,7 +84,7 @@ impl Core {
         if let Some(leg) = self.model.leg_view(&channel.id) {
             let (call, channel, since) = (leg.call, channel.id.clone(), self.clock.now());
             // An older dialplan does not say what for: it asks for nothing else.
-            let announces = text_of(fields, "For").is_none_or(|what| what == "h");
+            let announces = user_text(fields, "For").is_none_or(|what| what == "h");
             self.hints.requests.push(HintRequest { call, channel, since, announces });
         }
     }
@@ -129,7 +128,7 @@ impl Core {
         if name != "ToritsugiCallflow" || !self.deps.bus.is_leader() {
             return;
         }
-        let field = |name: &str| text_of(fields, name);
+        let field = |name: &str| user_text(fields, name);
         let Some(plan) = field("Plan").and_then(|text| Uuid::try_parse(text).ok()).map(RecordId) else {
             return;
         };
@@ -152,10 +151,4 @@ impl Core {
         let event = publish::callflow(EventKind::CallflowDisagreed, data, Some(call), now);
         self.deps.bus.publish_all(vec![event], Vec::new());
     }
-}
-
-/// A field of an event of the dialplan.
-pub(super) fn text_of<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a str> {
-    let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
 }

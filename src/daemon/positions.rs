@@ -18,10 +18,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::core::Core;
-use super::hints::text_of;
 use crate::ami::action::Action;
 use crate::ami::client::Handle;
-use crate::ami::event::Event;
+use crate::ami::event::{Event, user_text};
 use crate::ami::frame::Frame;
 use crate::ids::{ChannelId, QueueName};
 use crate::pbx_link::Following;
@@ -60,7 +59,7 @@ impl Core {
         if name != EVENT || !self.deps.bus.is_leader() {
             return;
         }
-        let Some(queue) = text_of(fields, "Queue").and_then(|name| QueueName::parse(name).ok()) else {
+        let Some(queue) = user_text(fields, "Queue").and_then(|name| QueueName::parse(name).ok()) else {
             return;
         };
         let Ok(place) = Arc::clone(&self.listeners.0).try_acquire_owned() else { return };

@@ -2,7 +2,7 @@
 //! the call.
 
 use super::core::Core;
-use crate::ami::event::{Channel, Event};
+use crate::ami::event::{Channel, Event, user_text};
 use crate::voice::{VoiceCall, VoiceFileName, VoiceReport};
 
 /// The event of the step `voice` in the dialplan.
@@ -28,9 +28,7 @@ impl Core {
         if name != EVENT {
             return;
         }
-        let file = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("File"));
-        let file = file.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default();
-        match VoiceFileName::parse(file) {
+        match VoiceFileName::parse(user_text(fields, "File").unwrap_or_default()) {
             Ok(_) if !self.deps.voices.is_open() => tracing::warn!(
                 "a caller left a voice message, and voice.directory is not set: set it to the directory into which the PBX writes them"
             ),

@@ -16,7 +16,7 @@ use super::machine::{ActiveTransfer, NoticeKind, Output, SILENCE_TIMEOUT, START_
 use super::plan::Plan;
 use super::recover::TransferContext;
 use crate::ami::action::Action;
-use crate::ami::event::{ChannelState, Event};
+use crate::ami::event::{ChannelState, Event, user_field};
 use crate::call::Model;
 use crate::contract::call::CallState;
 use crate::contract::transfer::{Attempt, Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
@@ -595,6 +595,5 @@ fn is_caller_unbridged(model: &Model, live: &ActiveTransfer) -> bool {
 }
 
 fn field(fields: &[(SmolStr, Vec<u8>)], name: &str) -> Option<String> {
-    let (_, value) = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-    Some(String::from_utf8_lossy(value).trim().to_owned())
+    Some(String::from_utf8_lossy(user_field(fields, name)?).trim().to_owned())
 }
