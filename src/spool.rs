@@ -2,7 +2,7 @@
 //!
 //! Invariants: only plain files that lie in the directory itself are read, deleted or moved: a symbolic link, a device or a
 //! directory with the name of such a file is left alone. A file that grows while it is read, or is larger than
-//! [`FILE_BYTES_MAX`], is not read to its end. The calls block; the receiver makes them on a thread for such work.
+//! [`FILE_BYTES_MAX`], is not read to its end. The calls block: see [`blocking`].
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use smol_str::SmolStr;
+use tokio::task::spawn_blocking;
 
 /// Largest file, in bytes: 200 pages of a fax of 160 KB, half an hour of speech.
 pub const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -29,6 +30,16 @@ pub trait SpoolName: Sized {
 
     /// The name.
     fn text(&self) -> &str;
+}
+
+/// Makes a call that blocks on a thread for such work.
+///
+/// # Errors
+/// That of the call, or the call panicked.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// What the dialplan keeps of a channel's id in a name: `FILTER(0-9A-Za-z.\-,…)`.

@@ -22,7 +22,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,7 +41,7 @@ use crate::ids::{ChannelId, RecordId};
 use crate::journal::entry::JournalEntry;
 use crate::messages::MessageRelay;
 use crate::publish;
-use crate::spool::{self, Content, Spool, SpoolFile};
+use crate::spool::{self, Content, Spool, SpoolFile, blocking};
 use crate::store::{Store, StoreError};
 
 /// How often the task looks for files that it knows of, when nothing wakes it.
@@ -505,9 +504,4 @@ pub fn document_of(bytes: &[u8], at: Timestamp) -> (FoundPages, Vec<u8>, Option<
     };
     let document = if pages.is_empty() { Vec::new() } else { pdf::document(&pages, at) };
     (found, document, file.fault.map(|fault| fault.to_string()))
-}
-
-/// Runs work that blocks on a thread for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

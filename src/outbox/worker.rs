@@ -141,6 +141,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Whether it sends what another server cannot.
+    fn is_backup(&self) -> bool {
+        self.name == BACKUP_SERVER
+    }
+
     /// The time since the start, for the limits.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -236,9 +241,11 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
                 log_store_error(&error);
             }
         }
-        let is_backup = shared.name == BACKUP_SERVER;
-        let swept =
-            if is_backup { Ok((0, 0)) } else { shared.store.sweep_deliveries(Timestamp::now()).await };
+        let swept = if shared.is_backup() {
+            Ok((0, 0))
+        } else {
+            shared.store.sweep_deliveries(Timestamp::now()).await
+        };
         match swept {
             Ok((0, 0)) => {}
             Ok((expired, given_up)) => {
@@ -313,8 +320,7 @@ impl Connection {
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Option<Duration>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let now = Timestamp::now();
-        let is_backup = shared.name == BACKUP_SERVER;
-        if is_backup && shared.store.mail_server_pause(MAIL_SERVER).await?.is_none() {
+        if shared.is_backup() && shared.store.mail_server_pause(MAIL_SERVER).await?.is_none() {
             return Ok(Some(POLL_INTERVAL));
         }
         let pause = shared.store.mail_server_pause(shared.name).await?;
@@ -329,7 +335,7 @@ impl Connection {
         };
         let claim = RecordId(Uuid::now_v7());
         let lease = now.checked_add(LEASE_TTL).unwrap_or(now);
-        let claimed = if is_backup {
+        let claimed = if shared.is_backup() {
             shared.store.claim_urgent_deliveries(MAIL_SERVER, claim, (now, lease), size).await
         } else {
             shared.store.claim_message_deliveries(MAIL_SERVER, claim, (now, lease), size).await
@@ -520,7 +526,7 @@ impl Connection {
             let error = Some(refusal.to_string());
             shared.settle(delivery.id, claim, DeliveryInput::Postponed { until: now, error }).await;
         }
-        if before.is_none() && shared.name == MAIL_SERVER {
+        if before.is_none() && !shared.is_backup() {
             // The backup looks now.
             shared.waker.wake();
         }

@@ -23,7 +23,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,7 +38,7 @@ use crate::ids::{CallId, ChannelId, RecordId};
 use crate::journal::entry::JournalEntry;
 use crate::messages::MessageRelay;
 use crate::publish;
-use crate::spool::{self, Content, Spool, SpoolFile};
+use crate::spool::{self, Content, Spool, SpoolFile, blocking};
 use crate::store::{Store, StoreError};
 
 /// How often the task looks for files that it knows of, when nothing wakes it.
@@ -462,11 +461,6 @@ fn text_of(voice: &VoiceMessage, from: &str, now: Timestamp, zone: &TimeZone) ->
         text.push_str(&at.strftime("\n録音日時 %-m月%-d日 %H:%M").to_string());
     }
     text
-}
-
-/// Runs work that blocks on a thread for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 #[cfg(test)]
