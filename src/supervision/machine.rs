@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
-use super::DIAL_RESULT_TIMEOUT;
 use super::actions::ActionQueue;
 use super::policy::Settings;
 use super::recover::RecoveredSession;
 use super::rules::NewSession;
 use super::session::{MonitorTarget, Session};
 use super::step::{self, StepContext, end, retarget};
+use super::{CHANNEL_EVENTS_TIMEOUT, DIAL_RESULT_TIMEOUT};
 use crate::ami::action::{Action, ActionError};
 use crate::ami::event::{ChannelState, Event};
 use crate::contract::supervision::{
@@ -191,6 +191,9 @@ impl Supervisions {
             session.due = None;
             match (session.end_reason, session.state) {
                 (Some(reason), _) => finished.push((id, reason)),
+                (None, State::Calling) if session.dial_failed && !session.created => {
+                    finished.push((id, EndReason::Unreachable));
+                }
                 (None, State::Calling) => end(session, &mut self.out, now, EndReason::NoAnswer),
                 (None, State::Attaching | State::TakingOver) => {
                     end(session, &mut self.out, now, EndReason::Failed);
@@ -302,6 +305,7 @@ impl Supervisions {
             dial_result: None,
             rang: false,
             created: false,
+            dial_failed: false,
             recovered_target: None,
             recovery_until: None,
             listed: true,
@@ -329,6 +333,9 @@ impl Supervisions {
         match event {
             Event::ChannelCreated(_) => {
                 session.created = true;
+                if session.dial_failed {
+                    session.due = Some(now + DIAL_RESULT_TIMEOUT);
+                }
                 if session.end_reason.is_some() {
                     self.out.hang_up(session);
                 }
@@ -354,10 +361,13 @@ impl Supervisions {
                 self.finish(id, EndReason::TookOver);
             }
             // Where the channel was created, its end has the cause.
-            Event::Originated { success: false, .. } if !session.created => {
-                let reason = session.end_reason.unwrap_or(EndReason::Unreachable);
-                self.finish(id, reason);
-            }
+            Event::Originated { success: false, .. } if !session.created => match session.end_reason {
+                Some(reason) => self.finish(id, reason),
+                None => {
+                    session.dial_failed = true;
+                    session.due = Some(now + CHANNEL_EVENTS_TIMEOUT);
+                }
+            },
             Event::ChannelGone { cause, .. } => {
                 let reason = session.end_reason.unwrap_or(match (session.state, cause) {
                     (State::Calling, 17 | 21) => EndReason::Busy,

@@ -66,6 +66,9 @@ pub const SESSIONS_MAX: usize = 500;
 pub const ATTACH_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);
 /// How long the PBX may take, after the ringing time, to report the result of the call to the phone.
 pub const DIAL_RESULT_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);
+/// How long the events of the phone's channel may take after the `OriginateResponse` of a call that failed. A busy PBX sends the
+/// response first, because the events of channels go through queues of their own. No channel in this time: there is none.
+pub const CHANNEL_EVENTS_TIMEOUT: SignedDuration = SignedDuration::from_secs(2);
 /// How long a recovered session waits until the call model knows the call that it hears.
 pub const RECOVERY_TIMEOUT: SignedDuration = SignedDuration::from_secs(3);
 /// The dialplan context that supervisors' phones are sent to.

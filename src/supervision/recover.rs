@@ -92,6 +92,7 @@ impl Supervisions {
             dial_result: None,
             rang: true,
             created: true,
+            dial_failed: false,
             recovered_target: spyee,
             recovery_until: Some(now + RECOVERY_TIMEOUT),
             listed: true,

@@ -78,6 +78,8 @@ pub struct Session {
     pub(super) rang: bool,
     /// Whether the phone's channel was created; then its end ends the session.
     pub(super) created: bool,
+    /// The PBX reported that the call to the phone failed before it reported the phone's channel.
+    pub(super) dial_failed: bool,
     /// The channel that a recovered phone hears, until the call model knows it.
     pub(super) recovered_target: Option<ChannelId>,
     /// Until when a recovered session waits for the call model to know its call.

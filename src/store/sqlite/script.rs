@@ -13,6 +13,9 @@ use crate::contract::event_id::StreamToken;
 use crate::ids::PbxId;
 use crate::store::StoreError;
 
+/// The connection keeps a prepared script with at most so many values.
+const KEPT_VALUES_MAX: usize = 64;
+
 /// Statements that are carried out in order, up to the first that fails.
 #[derive(Debug, Default)]
 pub(super) struct Script {
@@ -71,7 +74,10 @@ impl Script {
             return Err(sqlx::Error::Encode(error));
         }
         if !self.sql.is_empty() {
-            sqlx::query_with(sqlx::AssertSqlSafe(self.sql), self.arguments).execute(db).await?;
+            // A long text is hardly ever the same twice; kept, it would displace the connection's other statements.
+            let is_kept = self.bound <= KEPT_VALUES_MAX;
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(self.sql), self.arguments);
+            query.persistent(is_kept).execute(db).await?;
         }
         Ok(())
     }

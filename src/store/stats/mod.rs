@@ -34,10 +34,10 @@ use crate::stats::{BIN_MS, BinStats, CallFacts, Counters, start_of_bin};
 /// Most bins that one call of [`Store::build_stats`] builds.
 pub const BUILD_BINS_MAX: u32 = 32;
 /// How many bins are built at the same time.
-const BUILT_AT_ONCE: usize = 2;
+const BUILT_AT_ONCE: usize = 4;
 /// Most marks of one bin that one build takes: a bin with more is built again.
 pub const MARKS_PER_BIN_MAX: u32 = 500;
-/// Most bins that one gap marks: 31 days. What a longer gap hides beyond that is told from the gap itself.
+/// Most bins that one gap marks: 31 days. What a longer gap hides beyond that follows from the gap itself.
 pub const GAP_BINS_MAX: i64 = 2_976;
 /// How much of the stored counters of everything is read at once, in milliseconds: a day.
 const READ_ALL_MS: i64 = 86_400_000;
@@ -151,7 +151,7 @@ impl Store {
         let kept_before = kept_before.map_or(i64::MIN, to_ms);
         let bins = each!(self, db => db.marked_bins(BUILD_BINS_MAX).await)?;
         let build = |bin: BinKey| async move { each!(self, db => db.build_bin(&bin, kept_before).await) };
-        // One bin is counted while another one is written.
+        // Some bins are counted while another one is written.
         let mut building = stream::iter(bins).map(build).buffer_unordered(BUILT_AT_ONCE);
         let mut built = 0;
         while let Some(bin) = building.try_next().await? {

@@ -91,6 +91,33 @@ fn an_unanswered_phone_has_its_end_reason() {
     }
 }
 
+/// A busy PBX sends the response before the events of the channel.
+#[test]
+fn a_call_that_failed_waits_for_the_cause() {
+    let failed = |leg: &ChannelId| Event::Originated {
+        action_id: "1".into(),
+        success: false,
+        channel: Some(leg.clone()),
+        reason: 0,
+    };
+    let mut rig = Rig::new();
+    rig.calls.set(1, Some("1001"));
+    let leg = rig.start(1, Target::Call(call(1)), Mode::Listen);
+    rig.input(Input::Pbx(&failed(&leg)));
+    assert_eq!(rig.end_reason(), None);
+    rig.input(Input::Pbx(&Event::ChannelCreated(channel(&leg, "PJSIP/2001-1", ChannelState::Down))));
+    rig.end_channel(&leg, 17);
+    assert_eq!(rig.end_reason(), Some(EndReason::Busy));
+
+    let mut rig = Rig::new();
+    rig.calls.set(1, Some("1001"));
+    let leg = rig.start(1, Target::Call(call(1)), Mode::Listen);
+    rig.input(Input::Pbx(&failed(&leg)));
+    rig.pass(CHANNEL_EVENTS_TIMEOUT);
+    assert_eq!(rig.end_reason(), Some(EndReason::Unreachable));
+    assert_eq!(rig.machine.poll_timeout(), None);
+}
+
 #[test]
 fn a_phone_without_any_event_times_out() {
     let mut rig = Rig::new();
