@@ -229,6 +229,13 @@ async fn a_supervisor_sends_a_message_elsewhere_cancels_what_waits_and_tries_the
     // What waits for the contact's own address is cancelled; nothing else is left of the route, and the others go on.
     let listed = service.done("2001", Method::GET, "/v1/deliveries?state=queued", Value::Null).await;
     let first = listed["items"].as_array().unwrap().iter().find(|one| one["address"] == "one@example.jp");
+    let over_mail = "/v1/deliveries?state=queued&server=main";
+    assert_eq!(service.done("2001", Method::GET, over_mail, Value::Null).await, listed);
+    assert_eq!(first.unwrap()["server"], "main");
+    let over_chat = service.done("2001", Method::GET, "/v1/deliveries?server=slack", Value::Null).await;
+    assert_eq!(over_chat["items"], json!([]));
+    let (status, problem) = service.rig.send("2001", Method::GET, "/v1/deliveries?server=x", &Value::Null).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")));
     let cancel = format!("/v1/deliveries/{}/cancel", first.unwrap()["id"].as_str().unwrap());
     assert_eq!(service.done("2001", Method::POST, &cancel, Value::Null).await["state"], "cancelled");
     let (status, problem) = service.rig.send("2001", Method::POST, &cancel, &Value::Null).await;

@@ -153,6 +153,8 @@ pub struct DeliveryFilter {
     pub message: Option<RecordId>,
     /// Of this account.
     pub account: Option<RecordId>,
+    /// Over this server.
+    pub server: Option<&'static str>,
 }
 
 /// Where a person has a message sent.

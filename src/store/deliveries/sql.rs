@@ -240,6 +240,9 @@ impl Backend {
         if let Some(account) = filter.account {
             query.push(" AND account_id = ").push_bind(account);
         }
+        if let Some(server) = filter.server {
+            query.push(" AND server = ").push_bind(server);
+        }
         query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(LIST_MAX));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(delivery_of).collect::<Result<_, sqlx::Error>>()?)
@@ -438,6 +441,7 @@ fn delivery_of(row: &DbRow) -> Result<Delivery, sqlx::Error> {
         contact: row.try_get("contact_id")?,
         endpoint: row.try_get("endpoint_id")?,
         channel: row.try_get("channel")?,
+        server: row.try_get("server")?,
         address: row.try_get("address")?,
         state: progress.state,
         attempts: progress.attempts,

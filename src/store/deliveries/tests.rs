@@ -462,6 +462,11 @@ async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
     assert_eq!(two.iter().map(|d| d.message.0.as_u128()).collect::<Vec<_>>(), [1, 2]);
     let load = rig.store.outbox_load(MAIL_SERVER).await.unwrap();
     assert_eq!((load.waiting, load.oldest), (3, Some(at(1))));
+    assert_eq!(load.oldest_of, [(Urgency::Normal, at(1))]);
+    for (server, count) in [(MAIL_SERVER, 3), ("slack", 0)] {
+        let filter = DeliveryFilter { server: Some(server), ..DeliveryFilter::default() };
+        assert_eq!(rig.store.message_deliveries(filter).await.unwrap().len(), count, "{server}");
+    }
     assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), None);
     let pause = ServerPause::after(None, at(10), "535 5.7.8 no".into());
     rig.store.pause_mail_server(MAIL_SERVER, Some(&pause)).await.unwrap();
