@@ -1,4 +1,4 @@
-//! `toritsugi mail`: passes mails that came back to the daemon, lists them, and the addresses to which nothing is sent; the templates of
+//! `toritsugi mail`: tests the mail server, passes mails that came back to the daemon, lists them, and the addresses to which nothing is sent; the templates of
 //! mails.
 
 use std::io::Read as _;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
+use super::check;
 use super::client::{Client, ClientArgs};
 use super::named;
 use super::output::{Output, Table, plain, print, print_json};
@@ -28,6 +29,8 @@ pub(super) struct Mail {
 
 #[derive(Debug, Subcommand)]
 enum MailCommand {
+    /// Connect to the mail server, its backup and the mailbox of mails that come back, sign in, and say what to do. Sends nothing.
+    Check(CheckMail),
     /// Pass a mail that came back to the daemon: on standard input, for an alias of the mail server.
     Bounce(Bounce),
     /// List the mails that came back and the refusals of the mail server, the newest first.
@@ -46,6 +49,12 @@ enum MailCommand {
     RestoreTemplate(RestoreTemplate),
     /// Let an account use the built-in template again.
     ResetTemplate(ResetTemplate),
+}
+
+#[derive(Debug, Args)]
+struct CheckMail {
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +228,7 @@ struct Outcome {
 impl Mail {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
+            MailCommand::Check(CheckMail { output }) => return check::of_mail(global, &output).await,
             MailCommand::Bounce(Bounce { client }) => {
                 let mut mail = Vec::new();
                 std::io::stdin()
