@@ -5,13 +5,15 @@
 //! | was never tried | are made with its files, and kept before anything is sent |
 //! | was refused for its size, and has files or an HTML part | are made once more without these, say so, and replace the others |
 //! | is of a message whose customer was deleted | are not made |
+//! | is a fax whose gateway wants a PDF, and there is no font for one | are not made: the delivery is refused, and the message goes to the next endpoint |
 
 use super::worker::{Shared, log_store_error};
 use crate::contract::message::MessageFile;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
-use crate::mail::MailAddress;
-use crate::messages::letter;
+use crate::mail::{FaxBody, FaxGateway, MailAddress};
+use crate::messages::letter::{self, ShortLetter};
+use crate::report::{ReportFont, TextDocument};
 use crate::store::StoreError;
 use crate::store::answers::NewLink;
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
@@ -38,6 +40,31 @@ impl Shared {
             tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
         }
         (bytes, link.map(|(_, kept)| kept))
+    }
+
+    /// The pages of a fax, for a gateway that wants a PDF.
+    async fn fax_document(
+        &self,
+        gateway: &FaxGateway,
+        delivery: &ClaimedDelivery,
+        facts: &LetterFacts,
+    ) -> Result<Option<Vec<u8>>, String> {
+        if gateway.body != FaxBody::Pdf {
+            return Ok(None);
+        }
+        let letter = ShortLetter::write(&self.settings.letter, facts);
+        let page = TextDocument {
+            name: facts.account_name.clone(),
+            title: letter.title,
+            text: letter.text,
+            foot: facts.message.number.clone().unwrap_or_default(),
+        };
+        let (named, at) = (self.settings.report_font.clone(), delivery.created_at);
+        let made = tokio::task::spawn_blocking(move || {
+            let font = ReportFont::load(named.as_deref()).map_err(|error| error.to_string())?;
+            page.pdf(&font, at).map_err(|error| error.to_string())
+        });
+        made.await.map_err(|error| error.to_string())?.map(Some)
     }
 
     /// The bytes of a mail that was too large, without its files and its HTML part; a later attempt sends these too. `None`: it has
@@ -97,7 +124,17 @@ pub(super) async fn render(
                 continue;
             }
             if let Some(gateway) = gateway {
-                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, &facts);
+                let document = match shared.fax_document(gateway, &delivery, &facts).await {
+                    Ok(document) => document,
+                    Err(error) => {
+                        tracing::error!(delivery = %delivery.id, error, "a fax cannot be written as a PDF; its message goes to the next endpoint");
+                        let error = format!("the fax cannot be written as a PDF: {error}");
+                        shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                        continue;
+                    }
+                };
+                let written = (&facts, document.as_deref());
+                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, written);
                 new.push((delivery.id, bytes.clone()));
                 delivery.rendered = Some(bytes);
                 ready.push(delivery);

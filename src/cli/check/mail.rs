@@ -2,8 +2,9 @@
 //! no mail. Besides, the mailbox of mails that come back, and the addresses to which nothing is sent.
 
 use toritsugi::config::Config;
-use toritsugi::mail::MailAddress;
+use toritsugi::mail::{FaxBody, MailAddress};
 use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe, probe_mailbox, probe_recipient};
+use toritsugi::report::ReportFont;
 use toritsugi::store::{SchemaStatus, Store};
 
 use super::Finding;
@@ -115,6 +116,11 @@ async fn fax_senders(config: &Config) -> Vec<Finding> {
     let Ok(Some(settings)) = config.mail_settings() else { return Vec::new() };
     let mut findings = Vec::new();
     for (name, gateway) in &settings.fax {
+        let font = ReportFont::load(settings.report_font.as_deref());
+        if let (FaxBody::Pdf, Err(error)) = (gateway.body, font) {
+            findings.push(Finding::failed(WHAT, format!("{name}: {error}")));
+            continue;
+        }
         findings.push(match probe(&settings.server, &gateway.from).await {
             Ok(_) => Finding::ok(WHAT, format!("{name}: the mail server takes mails from {}", gateway.from)),
             Err(error) => Finding::failed(

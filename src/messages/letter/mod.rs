@@ -173,20 +173,23 @@ pub fn render(
 }
 
 /// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
-/// in the result.
+/// in the result. With a `document`, that is the fax, and the mail has no text.
 #[must_use]
 pub fn render_fax(
     settings: &LetterSettings,
     gateway: &FaxGateway,
     delivery: &ClaimedDelivery,
     to: &MailAddress,
-    facts: &LetterFacts,
+    (facts, document): (&LetterFacts, Option<&[u8]>),
 ) -> Vec<u8> {
     let letter = ShortLetter::write(settings, facts);
     let text = format!("{}\n{}\n\n{}\n", facts.account_name, letter.title, letter.text);
     let (_, text, from_name) = carried(&Line::new(""), &text, &settings.from_name);
+    let text = if document.is_some() { "\n".to_owned() } else { in_columns(&text, gateway.columns) };
     let number = facts.message.number.as_deref().unwrap_or_default();
-    let number = Line::new(number);
+    let (number, name) = (Line::new(number), Line::new(&format!("{number}.pdf")));
+    let media_type = "application/pdf";
+    let document = document.map(|bytes| Attachment { name: &name, media_type, bytes });
     Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -197,11 +200,11 @@ pub fn render_fax(
         subject: &number,
         date: delivery.created_at.to_zoned(settings.time_zone.clone()),
         number: Some(&number),
-        text: &in_columns(&text, gateway.columns),
+        text: &text,
         html: None,
         charset: Charset::Iso2022Jp,
         language: facts.language.as_str(),
-        attachments: &[],
+        attachments: document.as_slice(),
     }
     .to_bytes()
 }
