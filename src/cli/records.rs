@@ -119,12 +119,6 @@ fn kind_of(of: Of) -> &'static Kind {
     }
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Records {
-    #[command(subcommand)]
-    command: RecordsCommand,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum RecordsCommand {
     /// List the records.
@@ -192,12 +186,6 @@ pub(super) struct Export {
     to: Option<PathBuf>,
     #[command(flatten)]
     client: ClientArgs,
-}
-
-impl Records {
-    pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
-        self.command.run(global, of).await
-    }
 }
 
 impl RecordsCommand {

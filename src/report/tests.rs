@@ -298,7 +298,8 @@ fn a_font_that_cannot_be_used_is_named_with_what_to_do() {
 
 #[test]
 fn a_text_becomes_pages_of_whole_lines() {
-    let lines: Vec<String> = (0..80).map(|n| format!("{n}行目。注文1234の納期を、髙橋様が確認したいとのことです。".repeat(2))).collect();
+    const WORDS: &str = "注文1234の納期を、髙橋様が確認したいとのことです。";
+    let lines: Vec<String> = (0..80).map(|n| format!("{n}行目。{WORDS}{WORDS}")).collect();
     let document = TextDocument {
         name: "さくら商事".into(),
         title: "【至急】ヤマモト様｜さくら商事".into(),

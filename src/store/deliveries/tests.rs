@@ -19,7 +19,7 @@ use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELA
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
 use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
-use crate::store::erasure::{ErasureStep, LiveCalls};
+use crate::store::erasure::{ErasureStep, LiveCalls, SentCopy};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
 use crate::store::retention::PurgeTarget;
@@ -561,6 +561,51 @@ async fn what_was_not_sent_of_a_forgotten_customer_never_is() {
         (facts.message.fields.text.as_str(), facts.customer_name, facts.message.caller),
         ("", None, None)
     );
+}
+
+#[tokio::test]
+async fn what_was_sent_about_a_customer_is_listed_before_and_after_the_deletion() {
+    let rig = rig().await;
+    let plan = NumberPlan::default();
+    let fields = serde_json::json!({"account": rig.account.0, "name": "田中", "numbers": ["03-5550-1001"]});
+    let fields: CustomerFields = serde_json::from_value(fields).unwrap();
+    let customer = rig.store.create_customer(&fields.checked(&plan).unwrap(), at(0)).await.unwrap().id;
+    for n in 1..=4 {
+        rig.save(n, None, i64::try_from(n).unwrap()).await;
+    }
+    // The others are from the customer's number, which only the erasure finds.
+    let of_tanaka = sqlx::query("UPDATE messages SET customer_id = $1 WHERE id = $2").bind(customer);
+    let of_tanaka = of_tanaka.bind(RecordId(Uuid::from_u128(1)));
+    of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
+    let claimed = rig.claimed(1, 10).await;
+    rig.settle(claimed[0].id, 1, DeliveryInput::Accepted, 11).await;
+    rig.settle(claimed[1].id, 1, DeliveryInput::Accepted, 12).await;
+    let refused = DeliveryInput::Refused { error: "554 no".into(), status: None };
+    rig.settle(claimed[2].id, 1, refused, 13).await;
+    rig.settle(claimed[3].id, 1, DeliveryInput::Unknown { error: "cut off".into() }, 14).await;
+    let listed = async || {
+        let copies = rig.store.sent_copies(customer).await.unwrap();
+        let of = |copy: &SentCopy| (copy.message.0.as_u128(), copy.state, copy.in_digest);
+        assert!(!copies.has_more && copies.items.iter().all(|copy| copy.number.is_some()), "{copies:?}");
+        assert!(copies.items.iter().all(|copy| copy.address == "sasaki@sakura.example.jp"), "{copies:?}");
+        (copies.items.iter().map(of).collect::<Vec<_>>(), copies.is_complete)
+    };
+    let first = (1, DeliveryState::Sent, false);
+    assert_eq!(listed().await, (vec![first], true));
+    rig.store.forget_customer(customer, &plan, at(20)).await.unwrap();
+    assert_eq!(listed().await, (vec![first], false));
+    loop {
+        let step = rig.store.erase_step(100, LiveCalls::Known(&[]), &plan, at(100)).await.unwrap();
+        if step == ErasureStep::Finished(customer) {
+            break;
+        }
+    }
+    // One that may have arrived counts; one that was refused does not.
+    let (copies, is_complete) = listed().await;
+    let messages: Vec<u128> = copies.iter().map(|(message, ..)| *message).collect();
+    assert_eq!((messages, is_complete), (vec![4, 2, 1], true));
+    rig.store.delete_message(RecordId(Uuid::from_u128(1))).await.unwrap();
+    assert_eq!(listed().await.0.len(), 2);
 }
 
 /// Several daemons claim at the same time: each delivery goes to one of them.
