@@ -35,7 +35,8 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::contract::message::{CallBack, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
+use crate::contract::message::{
+    CallBack, FollowUpBy, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::contract::words::WordKind;
 use crate::mail::{
@@ -493,6 +494,9 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     if !to.is_empty() {
         rows.push(Row { tel, ..row(say("折返先", "Call back to"), to.join(say("　", ", "))) });
     }
+    rows.extend(fields.follow_up.as_ref().filter(|one| one.by == FollowUpBy::Contact).map(|one| {
+        row(say("再連絡", "Follow-up"), format!("{}{}{}", at(one.at), say("　", ": "), one.text))
+    }));
     match fields.urgency {
         Urgency::Urgent => rows.push(row(say("緊急度", "Urgency"), say("至急", "urgent").into())),
         Urgency::Normal => {}

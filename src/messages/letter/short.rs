@@ -146,14 +146,24 @@ mod tests {
 
     use super::super::samples::samples;
     use super::*;
-    use crate::contract::message::{NewFile, Privacy};
+    use crate::contract::message::{FollowUp, FollowUpBy, NewFile, Privacy};
     use crate::numbers::NumberPlan;
 
     #[test]
-    fn files_do_not_go_to_a_chat_and_it_says_that_there_are_some() {
+    fn files_do_not_go_to_a_chat_and_what_the_contact_is_to_do_does() {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
         let settings = LetterSettings::of_samples(zone, NumberPlan::default());
         let mut facts = samples().remove(0);
+        facts.message.fields.follow_up = Some(FollowUp {
+            at: "2026-12-03T01:00:00Z".parse().unwrap(),
+            text: "見積の確認".into(),
+            by: FollowUpBy::Contact,
+        });
+        let text = ShortLetter::write(&settings, &facts).text;
+        assert!(text.contains("\n再連絡　12月3日(木) 10:00　見積の確認\n"), "{text}");
+        // What the operators see to is nobody else's.
+        facts.message.fields.follow_up.as_mut().unwrap().by = FollowUpBy::Operator;
+        assert!(!ShortLetter::write(&settings, &facts).text.contains("再連絡"));
         let file = NewFile::new("地図.pdf", b"%PDF-1.7".to_vec()).unwrap().file;
         facts.message.files = vec![file.clone(), file];
         let text = ShortLetter::write(&settings, &facts).text;
