@@ -38,8 +38,6 @@ use crate::mail::{FaxBody, FaxGateway, MailAddress};
 use crate::numbers::{Number, NumberPlan};
 use crate::secret::Secret;
 
-/// Longest text, in characters: what one SMS carries everywhere, without the link.
-pub(super) const SMS_CHARS_MAX: usize = 70;
 /// Most gateways.
 const GATEWAYS_MAX: usize = 20;
 /// Longest template of a body, in bytes.

@@ -39,7 +39,7 @@ enum MailCommand {
     Suspended(Suspended),
     /// Send to a suspended address again.
     Resume(Resume),
-    /// Show the templates of an account's mails, with what they write for a made-up message.
+    /// Show the templates of an account's mails, chats, SMS and faxes, with what they write for a made-up message.
     Templates(Templates),
     /// Write a template of an account's mails from a file; one that cannot work is refused with the line.
     SetTemplate(SetTemplate),
@@ -73,7 +73,7 @@ struct SetTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// The file with the template.
@@ -91,7 +91,7 @@ struct TemplateVersions {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// Print the text of this version.
@@ -108,7 +108,7 @@ struct RestoreTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// The version, from `toritsugi mail template-versions`.
@@ -123,7 +123,7 @@ struct ResetTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::contract::message::MessageFile;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
 use crate::mail::{FaxBody, FaxGateway, MailAddress};
-use crate::messages::letter::{self, ShortLetter};
+use crate::messages::letter::{self, ShortLetter, TemplateError, TemplateName};
 use crate::report::{ReportFont, TextDocument};
 use crate::store::StoreError;
 use crate::store::answers::NewLink;
@@ -34,12 +34,17 @@ impl Shared {
         let address = link.as_ref().map(|(address, _)| address.as_str());
         let of_all = (&self.settings.letter, &self.templates);
         let (bytes, failed) = letter::render(of_all, delivery, to, facts, (documents, address));
+        self.note_failed(delivery.account, failed);
+        (bytes, link.map(|(_, kept)| kept))
+    }
+
+    /// Templates of an account failed for a message, and the built-in ones were used.
+    fn note_failed(&self, account: RecordId, failed: Vec<(TemplateName, TemplateError)>) {
         for (name, error) in failed {
             self.stats.failed_templates.inc();
-            let (account, name) = (delivery.account, name.as_str());
+            let name = name.as_str();
             tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
         }
-        (bytes, link.map(|(_, kept)| kept))
     }
 
     /// The pages of a fax, for a gateway that wants a PDF.
@@ -47,16 +52,15 @@ impl Shared {
         &self,
         gateway: &FaxGateway,
         delivery: &ClaimedDelivery,
-        facts: &LetterFacts,
+        (facts, letter): (&LetterFacts, &ShortLetter),
     ) -> Result<Option<Vec<u8>>, String> {
         if gateway.body != FaxBody::Pdf {
             return Ok(None);
         }
-        let letter = ShortLetter::write(&self.settings.letter, facts);
         let page = TextDocument {
             name: facts.account_name.clone(),
-            title: letter.title,
-            text: letter.text,
+            title: letter.title.clone(),
+            text: letter.text.clone(),
             foot: facts.message.number.clone().unwrap_or_default(),
         };
         let (named, at) = (self.settings.report_font.clone(), delivery.created_at);
@@ -124,7 +128,9 @@ pub(super) async fn render(
                 continue;
             }
             if let Some(gateway) = gateway {
-                let document = match shared.fax_document(gateway, &delivery, &facts).await {
+                let short = ShortLetter::write(&shared.settings.letter, &facts, TemplateName::FaxText);
+                shared.note_failed(delivery.account, short.failed.clone());
+                let document = match shared.fax_document(gateway, &delivery, (&facts, &short)).await {
                     Ok(document) => document,
                     Err(error) => {
                         tracing::error!(delivery = %delivery.id, error, "a fax cannot be written as a PDF; its message goes to the next endpoint");
@@ -133,7 +139,7 @@ pub(super) async fn render(
                         continue;
                     }
                 };
-                let written = (&facts, document.as_deref());
+                let written = (&facts, &short, document.as_deref());
                 let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, written);
                 new.push((delivery.id, bytes.clone()));
                 delivery.rendered = Some(bytes);

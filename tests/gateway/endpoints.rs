@@ -114,6 +114,7 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         ("html", "{% if m %}", "body: line 1:"),
         ("digest_text", "{{ name }}\n{{ m.text }}", "body: line 2: undefined value"),
         ("digest_subject", "{% if count %}{{ count }}{% endif %}", "it writes nothing"),
+        ("sms_text", "{{ mark }}{{ secret }}", "line 1: undefined value"),
         ("text", "", "it writes nothing"),
         ("text", &"x".repeat(30_000), "longer than 20480 bytes"),
     ] {
@@ -127,9 +128,12 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         let listed = service.done("admin", Method::GET, &path, Value::Null).await;
         listed["items"].as_array().unwrap().iter().map(|one| one["is_own"] == true).collect::<Vec<_>>()
     };
-    assert_eq!(own().await, [true, false, false, false, false]);
+    assert_eq!(own().await, [true, false, false, false, false, false, false, false]);
     service.done("admin", Method::DELETE, &format!("{path}/subject"), Value::Null).await;
-    assert_eq!(own().await, [false; 5]);
+    assert_eq!(own().await, [false; 8]);
+    // What goes by SMS is one line.
+    let (_, written) = write("sms_text", "{{ mark }}{{ m.caller }}\n{{ number }}").await;
+    assert_eq!(written["preview"], "【至急】ヤマモト様 03-5550-1001");
 }
 
 #[tokio::test]

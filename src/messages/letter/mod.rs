@@ -7,7 +7,7 @@
 //! | `digest.rs` | what the mail of a digest says |
 //! | `files.rs` | what goes with a mail: a fax, the message's files, a call-back for the calendar |
 //! | `short.rs` | the same as plain text, for chats and SMS |
-//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
+//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, `chat_text.j2`, `sms_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
 //!
 //! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
@@ -52,7 +52,7 @@ use self::files::call_back_event;
 use self::times::when_in;
 pub use files::{fax_file, has_document, has_files, without_files};
 pub use samples::check_template;
-pub use short::ShortLetter;
+pub use short::{SMS_CHARS_MAX, ShortLetter};
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
 /// Longest subject, in characters: longer ones are cut off by mail programs.
@@ -181,9 +181,8 @@ pub fn render_fax(
     gateway: &FaxGateway,
     delivery: &ClaimedDelivery,
     to: &MailAddress,
-    (facts, document): (&LetterFacts, Option<&[u8]>),
+    (facts, letter, document): (&LetterFacts, &ShortLetter, Option<&[u8]>),
 ) -> Vec<u8> {
-    let letter = ShortLetter::write(settings, facts);
     let text = format!("{}\n{}\n\n{}\n", facts.account_name, letter.title, letter.text);
     let (_, text, from_name) = carried(&Line::new(""), &text, &settings.from_name);
     let text = if document.is_some() { "\n".to_owned() } else { in_columns(&text, gateway.columns) };
@@ -242,18 +241,7 @@ impl Letter {
         };
         let mut failed = Vec::new();
         let mut render = |name: TemplateName| {
-            let own = facts.templates.iter().find(|(own, _)| own == name.as_str());
-            if let Some((_, source)) = own {
-                match templates.render(name, source, &values) {
-                    Ok(written) if !written.trim().is_empty() => return written,
-                    Ok(_) => {
-                        failed.push((name, TemplateError { line: 0, problem: "it writes nothing".into() }))
-                    }
-                    Err(error) => failed.push((name, error)),
-                }
-            }
-            // A test renders each built-in template with every sample.
-            templates.render(name, name.built_in(facts.language), &values).unwrap_or_default()
+            templates.write((name, facts.language), &facts.templates, &values, &mut failed)
         };
         let (subject, text, html) = if facts.digest.is_some() {
             (render(TemplateName::DigestSubject), render(TemplateName::DigestText), String::new())
@@ -271,7 +259,9 @@ struct Values {
     account: Named,
     /// The recipient with 様.
     to: String,
-    opening: &'static str,
+    opening: String,
+    /// What it is, in brackets, for a title.
+    mark: &'static str,
     m: MessageValues,
     /// What there is to say, one thing a row.
     rows: Vec<Row>,
@@ -282,6 +272,10 @@ struct Values {
     link: Option<String>,
     /// Whether an answer by mail is read.
     replies: bool,
+    /// The caller's number, where `m.caller` is not that.
+    number: Option<String>,
+    /// How many files the house has that do not go with it.
+    kept_files: usize,
     service: Named,
 }
 
@@ -339,11 +333,13 @@ impl Values {
             (None, None) => language.say("番号非通知", "Number withheld").to_owned(),
         };
         let what = what(fields, settings, language);
+        let rows = if is_notice { Vec::new() } else { rows(facts, settings) };
         let answers = fields.answers.iter().filter(|answer| !answer.sensitive && !is_notice);
         Self {
             account: Named { name: facts.account_name.clone() },
             to: recipient(facts),
-            opening: opening(facts, is_notice, is_corrected),
+            opening: opening(facts, is_notice, is_corrected).to_owned(),
+            mark: short::mark(message.kind, fields.urgency, is_corrected, language),
             m: MessageValues {
                 kind: message.kind.as_str(),
                 urgency: fields.urgency.as_str(),
@@ -352,11 +348,13 @@ impl Values {
                 is_correction: is_corrected,
                 number: message.number.clone(),
                 at: when_in(message.created_at, &settings.time_zone, language),
-                caller: shown(who),
+                caller: shown(who.clone()),
                 what: what.filter(|_| !is_notice),
                 text: shown(fields.text.clone()),
             },
-            rows: if is_notice { Vec::new() } else { rows(facts, settings) },
+            number: rows.iter().find(|row| row.is_number).map(|row| row.value.clone()).filter(|one| *one != who),
+            kept_files: 0,
+            rows,
             answers: answers
                 .map(|answer| AnswerValues { label: answer.label.clone(), value: answer.value.clone() })
                 .collect(),
@@ -931,10 +929,10 @@ mod tests {
             "{}",
             letter.html
         );
-        let short = ShortLetter::write(&settings(), &facts);
+        let short = ShortLetter::write(&settings(), &facts, TemplateName::ChatText);
         assert_eq!(short.title, "[Urgent] Mary Jones please call back | Acme");
         assert!(short.text.contains("\nTelephone: 03-5550-1001\n"), "{}", short.text);
-        let sms = ShortLetter::sms(&settings(), &facts, None, 70);
+        let (sms, _) = ShortLetter::sms(&settings(), &facts, None);
         assert_eq!(sms, "[Urgent] For Acme: Mary Jones please call back 03-5550-1001");
         let digest = LetterFacts { language: Language::En, ..samples::samples_of_digests()[0].clone() };
         let letter = written(&digest);
