@@ -39,7 +39,7 @@ impl Backend {
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
                 k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
                 e.ack_link AS endpoint_link, e.attachments AS endpoint_files,
-                coalesce(e.language, a.language) AS language, f.bytes AS document_bytes, ",
+                coalesce(e.language, r.language, a.language) AS language, f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id

@@ -13,7 +13,7 @@ use crate::contract::message::{
     NewMessage,
 };
 use crate::contract::records::{
-    AccountFields, ContactFields, CustomerFields, MessageEndpointFields, OutsideHours,
+    AccountFields, ContactFields, CustomerFields, EndpointKind, MessageEndpointFields, OutsideHours,
 };
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
@@ -688,6 +688,42 @@ async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
     rig.save(3, Some(rig.sasaki), 4).await;
     let delivery = rig.all().await.remove(0);
     assert_eq!((delivery.endpoint, delivery.next_at), (Some(first.id), Some(at(4))));
+}
+
+#[tokio::test]
+async fn a_contact_prefers_kinds_of_endpoints_and_reads_a_language() {
+    let rig = rig().await;
+    let room = MessageEndpointFields {
+        contact: Some(rig.sasaki),
+        kind: EndpointKind::Chatwork,
+        priority: 5,
+        ..MessageEndpointFields::to(rig.account, "12345678")
+    };
+    let rules = crate::contract::records::ChannelRules::default();
+    let room = room.checked(&jiff::tz::TimeZone::UTC, &rules, None).unwrap();
+    rig.store.create_message_endpoint(&room, at(0)).await.unwrap();
+    let mut sasaki = rig.store.contact(rig.sasaki).await.unwrap().unwrap().fields;
+    for (n, (order, language, expected)) in [
+        (vec![], None, ("mail", Language::Ja)),
+        (vec![EndpointKind::Chatwork], Some(Language::En), ("chatwork", Language::En)),
+        (vec![EndpointKind::Mail, EndpointKind::Chatwork], Some(Language::Ja), ("mail", Language::Ja)),
+        // One that the contact has not leaves the others as they are.
+        (vec![EndpointKind::Fax], Some(Language::En), ("mail", Language::En)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        (sasaki.endpoint_order, sasaki.language) = (order, language);
+        let checked = sasaki.clone().checked(&NumberPlan::default()).unwrap();
+        let stored = rig.store.update_contact(rig.sasaki, &checked, at(1), None).await.unwrap();
+        assert_eq!(stored.fields, sasaki);
+        let saved = rig.save(n as u128 + 1, Some(rig.sasaki), 2).await;
+        let delivery = rig.all().await.into_iter().find(|one| one.message == saved.id).unwrap();
+        let facts = rig.store.letter_facts(delivery.id).await.unwrap().unwrap();
+        assert_eq!((delivery.channel.as_str(), facts.language), expected, "{n}");
+    }
+    sasaki.endpoint_order = vec![EndpointKind::Mail, EndpointKind::Mail];
+    assert_eq!(sasaki.checked(&NumberPlan::default()).unwrap_err().field, "endpoint_order");
 }
 
 #[tokio::test]
