@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use crate::contract::records::Language;
 use crate::directory::DirectoryOptions;
 use crate::directory::explain::ExplainRequest;
 use crate::directory::import::*;
@@ -116,7 +117,7 @@ async fn a_column_that_is_not_there_changes_nothing() {
     fixture.import(ImportKind::Contacts, preferred.as_bytes()).await.unwrap();
     fixture.import(ImportKind::Contacts, "account,code,name\nA001,P1,佐々木\n".as_bytes()).await.unwrap();
     let contacts = fixture.directory.store().contacts(None, None, 500).await.unwrap().items;
-    let fields = &contacts.iter().find(|one| one.fields.code.as_deref() == Some("P1")).unwrap().fields;
+    let fields = &contacts.iter().find(|one| one.fields.name == "佐々木").unwrap().fields;
     assert_eq!((fields.language, fields.endpoint_order.len()), (Some(Language::En), 2));
     let account = &fixture.directory.store().accounts(None, 1).await.unwrap().items[0];
     assert_eq!((account.fields.name.as_str(), account.fields.dialled.len()), ("さくら", 1));
