@@ -699,7 +699,10 @@ async fn a_contact_prefers_kinds_of_endpoints_and_reads_a_language() {
         priority: 5,
         ..MessageEndpointFields::to(rig.account, "12345678")
     };
-    let rules = crate::contract::records::ChannelRules::default();
+    let rules = crate::contract::records::ChannelRules {
+        has_chatwork: true,
+        ..crate::contract::records::ChannelRules::default()
+    };
     let room = room.checked(&jiff::tz::TimeZone::UTC, &rules, None).unwrap();
     rig.store.create_message_endpoint(&room, at(0)).await.unwrap();
     let mut sasaki = rig.store.contact(rig.sasaki).await.unwrap().unwrap().fields;

@@ -10,7 +10,7 @@ use super::dispatches::{apply, notice};
 use super::messages::{acknowledge, hold, read_message};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::event::EventKind;
-use crate::contract::message::{FollowUp, FollowUpBy, Message, MessageState, Urgency};
+use crate::contract::message::{FollowUpBy, Message, MessageState, Urgency};
 use crate::contract::task::{
     TASK_AGAIN_DELAY, TASK_ATTEMPTS_MAX, TASK_LEASE_TTL, Task, TaskResult, TaskState,
 };
@@ -293,10 +293,10 @@ pub(super) async fn write_follow_up(
     for row in &rows {
         let mut task = task_of(row)?;
         // One that was tried is due again at another time.
-        let is_wanted = |one: &&FollowUp| {
+        let is_wanted = follow_up.is_some_and(|one| {
             task.text.as_ref() == Some(&one.text) && (task.due_at == one.at || task.attempts > 0)
-        };
-        if follow_up.as_ref().is_some_and(|one| is_wanted(one)) {
+        });
+        if is_wanted {
             is_there = true;
         } else {
             (task.state, task.claimed_until) = (TaskState::Cancelled, None);
