@@ -466,6 +466,8 @@ async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
     for (server, count) in [(MAIL_SERVER, 3), ("slack", 0)] {
         let filter = DeliveryFilter { server: Some(server), ..DeliveryFilter::default() };
         assert_eq!(rig.store.message_deliveries(filter).await.unwrap().len(), count, "{server}");
+        let queued = DeliveryFilter { state: Some(DeliveryState::Queued), ..filter };
+        assert_eq!(rig.store.message_deliveries(queued).await.unwrap().len(), count.min(1), "{server}");
     }
     assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), None);
     let pause = ServerPause::after(None, at(10), "535 5.7.8 no".into());
