@@ -135,7 +135,9 @@ pub(super) async fn render(
                     Err(error) => {
                         tracing::error!(delivery = %delivery.id, error, "a fax cannot be written as a PDF; its message goes to the next endpoint");
                         let error = format!("the fax cannot be written as a PDF: {error}");
-                        shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                        shared
+                            .settle(delivery.id, claim, DeliveryInput::Refused { error, status: None })
+                            .await;
                         continue;
                     }
                 };

@@ -61,7 +61,8 @@ impl TextDocument {
         }
         let foot = PAGE_HEIGHT - MARGIN;
         canvas.on_every_page((MARGIN, foot), (9.0, GREY), Align::Left, |_, _| self.foot.clone());
-        canvas.on_every_page((MARGIN + WIDTH, foot), (9.0, GREY), Align::Right, |n, of| format!("{n} / {of}"));
+        canvas
+            .on_every_page((MARGIN + WIDTH, foot), (9.0, GREY), Align::Right, |n, of| format!("{n} / {of}"));
         canvas.into_pdf(&self.title, at)
     }
 }

@@ -238,7 +238,8 @@ async fn a_supervisor_sends_a_message_elsewhere_cancels_what_waits_and_tries_the
     assert_eq!(first.unwrap()["server"], "main");
     let over_chat = service.done("2001", Method::GET, "/v1/deliveries?server=slack", Value::Null).await;
     assert_eq!(over_chat["items"], json!([]));
-    let (status, problem) = service.rig.send("2001", Method::GET, "/v1/deliveries?server=x", &Value::Null).await;
+    let (status, problem) =
+        service.rig.send("2001", Method::GET, "/v1/deliveries?server=x", &Value::Null).await;
     assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")));
     let cancel = format!("/v1/deliveries/{}/cancel", first.unwrap()["id"].as_str().unwrap());
     assert_eq!(service.done("2001", Method::POST, &cancel, Value::Null).await["state"], "cancelled");

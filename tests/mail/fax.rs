@@ -106,10 +106,9 @@ async fn a_message_is_a_fax_and_its_result_is_noted() {
     house.ask("admin", Method::POST, "/v1/endpoints", endpoint).await;
     let id = house.save(branch.as_str().unwrap(), text).await;
     let number = house.is_sent(&id).await["number"].as_str().unwrap().to_owned();
-    let bytes = eventually("the gateway has it", async || {
-        lab.mails("0355501002").pop().ok_or_else(|| lab.log())
-    })
-    .await;
+    let bytes =
+        eventually("the gateway has it", async || lab.mails("0355501002").pop().ok_or_else(|| lab.log()))
+            .await;
     let mail = MessageParser::default().parse(&bytes).unwrap();
     assert_eq!((mail.subject(), mail.body_text(0).unwrap().trim()), (Some(number.as_str()), ""));
     let file = mail.attachment(0).unwrap();

@@ -93,7 +93,10 @@ async fn a_token_of_oauth_signs_in() {
         checked = String::from_utf8(output.stdout).unwrap();
         let has = |words: &str| checked.contains(words);
         assert!(
-            output.status.success() && has("encrypted, signed in") && has("localhost has 0 of them") && has(&words),
+            output.status.success()
+                && has("encrypted, signed in")
+                && has("localhost has 0 of them")
+                && has(&words),
             "{checked}"
         );
     }

@@ -125,7 +125,9 @@ async fn fax_senders(config: &Config) -> Vec<Finding> {
             Ok(_) => Finding::ok(WHAT, format!("{name}: the mail server takes mails from {}", gateway.from)),
             Err(error) => Finding::failed(
                 WHAT,
-                format!("{name}: {error}; correct `from` of [fax.{name}], or let the provider allow this sender"),
+                format!(
+                    "{name}: {error}; correct `from` of [fax.{name}], or let the provider allow this sender"
+                ),
             ),
         });
     }

@@ -36,7 +36,8 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::contract::message::{
-    CallBack, FollowUpBy, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
+    CallBack, FollowUpBy, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency,
+};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::contract::words::WordKind;
 use crate::mail::{
@@ -324,8 +325,8 @@ impl Values {
         let (message, fields) = (&facts.message, &facts.message.fields);
         let (is_notice, is_corrected) = (fields.privacy == Privacy::Notice, message.revision > 1);
         let language = facts.language;
-        let number = message.number.as_ref().map(|number| numbered(number, language));
-        let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(number).collect();
+        let numbered = message.number.as_ref().map(|number| numbered(number, language));
+        let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(numbered).collect();
         let shown = |text: String| if is_notice { String::new() } else { text };
         let who = match (name(facts), number_of(facts)) {
             (Some(name), _) => polite_in(name, language),
@@ -334,6 +335,7 @@ impl Values {
         };
         let what = what(fields, settings, language);
         let rows = if is_notice { Vec::new() } else { rows(facts, settings) };
+        let number = rows.iter().find(|row| row.is_number).map(|row| row.value.clone());
         let answers = fields.answers.iter().filter(|answer| !answer.sensitive && !is_notice);
         Self {
             account: Named { name: facts.account_name.clone() },
@@ -352,7 +354,7 @@ impl Values {
                 what: what.filter(|_| !is_notice),
                 text: shown(fields.text.clone()),
             },
-            number: rows.iter().find(|row| row.is_number).map(|row| row.value.clone()).filter(|one| *one != who),
+            number: number.filter(|one| *one != who),
             kept_files: 0,
             rows,
             answers: answers

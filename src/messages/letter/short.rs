@@ -202,11 +202,17 @@ mod tests {
         let own = |name: TemplateName, body: &str| (name.as_str().to_owned(), body.to_owned());
         facts.templates = vec![
             own(TemplateName::ChatText, "{{ m.caller }}より\n{{ m.text | lines(1) }}\n"),
-            own(TemplateName::SmsText, "{{ mark }}{{ m.caller }}\n{{ number }} {{ m.text }}{{ m.text }}{{ m.text }}"),
+            own(
+                TemplateName::SmsText,
+                "{{ mark }}{{ m.caller }}\n{{ number }} {{ m.text }}{{ m.text }}{{ m.text }}",
+            ),
             own(TemplateName::FaxText, "{{ nobody }}"),
         ];
         let chat = ShortLetter::write(&settings, &facts, TemplateName::ChatText);
-        assert_eq!((chat.text.as_str(), chat.failed.len()), ("ヤマモト様より\n注文1234の納期を確認したい。", 0));
+        assert_eq!(
+            (chat.text.as_str(), chat.failed.len()),
+            ("ヤマモト様より\n注文1234の納期を確認したい。", 0)
+        );
         let (sms, failed) = ShortLetter::sms(&settings, &facts, None);
         assert!(sms.starts_with("【至急】ヤマモト様 03-5550-1001 注文1234") && failed.is_empty(), "{sms}");
         assert_eq!((sms.chars().count(), sms.lines().count()), (SMS_CHARS_MAX, 1));

@@ -9,7 +9,8 @@ use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
 use crate::contract::records::search::contact_search_text;
 use crate::contract::records::{
-    CheckedContact, Contact, ContactFields, EndpointKind, Language, OnCallShift, Presence, PresenceState, StoredNumber,
+    CheckedContact, Contact, ContactFields, EndpointKind, Language, OnCallShift, Presence, PresenceState,
+    StoredNumber,
 };
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;

@@ -243,7 +243,9 @@ impl Backend {
         if let Some(server) = filter.server {
             // Nearly all go over one server: where there is another condition, its index finds fewer.
             let is_last = filter.state.is_none() && filter.message.is_none();
-            query.push(if is_last { " AND server = " } else { " AND coalesce(server, '') = " }).push_bind(server);
+            query
+                .push(if is_last { " AND server = " } else { " AND coalesce(server, '') = " })
+                .push_bind(server);
         }
         query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(LIST_MAX));
         let rows = query.build().fetch_all(self.readers()).await?;

@@ -558,7 +558,8 @@ async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
     assert_eq!((task.text.as_deref(), task.due_at), (Some("見積書が届いたか"), at(9_000)));
     assert_eq!((task.number.as_str(), task.name.as_str()), ("090-1111-0001", "佐々木"));
     // What is to be done is changed: by then the earlier task is none.
-    let later = json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書は届いたか", "by": "contact"});
+    let later =
+        json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書は届いたか", "by": "contact"});
     for (n, (by, open)) in [("contact", 0), ("operator", 1)].into_iter().enumerate() {
         let mut follow_up = later.clone();
         follow_up["by"] = by.into();
