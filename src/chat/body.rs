@@ -166,7 +166,7 @@ fn google_chat(note: Note<'_>) -> Value {
 fn repeated(letter: &ShortLetter, may_repeat: bool) -> ShortLetter {
     let repeated = letter.language.say("（再送の可能性があります）", "(This may be a repetition.)");
     let text = if may_repeat { format!("{repeated}\n{}", letter.text) } else { letter.text.clone() };
-    ShortLetter { title: letter.title.clone(), text, language: letter.language }
+    ShortLetter { text, ..letter.clone() }
 }
 
 /// What stands for a character in Slack and in a card of Google Chat.
@@ -253,6 +253,7 @@ mod tests {
             title: title.to_owned(),
             text: text.to_owned(),
             language: crate::contract::records::Language::Ja,
+            failed: Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@
 //! [fax.main]
 //! to = "{number}@fax.example.jp"
 //! from = "fax@report.example.jp"      # known to the gateway; its results come back there
+//! body = "text"                       # or "pdf": the fax is attached
 //! columns = 70
 //! result_ok = ["FAX送信が成功"]
 //! result_failed = ["FAX送信が失敗"]
@@ -33,12 +34,10 @@ use std::path::Path;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
-use crate::mail::{FaxGateway, MailAddress};
+use crate::mail::{FaxBody, FaxGateway, MailAddress};
 use crate::numbers::{Number, NumberPlan};
 use crate::secret::Secret;
 
-/// Longest text, in characters: what one SMS carries everywhere, without the link.
-pub(super) const SMS_CHARS_MAX: usize = 70;
 /// Most gateways.
 const GATEWAYS_MAX: usize = 20;
 /// Longest template of a body, in bytes.
@@ -112,6 +111,8 @@ struct File {
 struct WrittenFax {
     to: String,
     from: String,
+    #[serde(default)]
+    body: FaxBody,
     #[serde(default = "seventy")]
     columns: usize,
     #[serde(default)]
@@ -139,6 +140,7 @@ impl WrittenFax {
         }
         (gateway.result_ok, gateway.result_failed) = (self.result_ok, self.result_failed);
         gateway.result_busy = self.result_busy;
+        gateway.body = self.body;
         Ok(gateway)
     }
 }
@@ -400,10 +402,14 @@ mod tests {
         let written = "[fax.main]\nto = \"{number}@fax.example.jp\"\nfrom = \"fax@example.jp\"\nresult_ok = [\"成功\"]\n";
         let gateway = &read(written).unwrap().fax["main"];
         assert_eq!(gateway.address("0312345678").unwrap().to_string(), "0312345678@fax.example.jp");
+        assert_eq!(gateway.body, FaxBody::Text);
+        let pdf = read(&written.replacen("[fax.main]", "[fax.main]\nbody = \"pdf\"", 1)).unwrap();
+        assert_eq!(pdf.fax["main"].body, FaxBody::Pdf);
         for (from, to, words) in [
             ("{number}", "x", "fax.main.to: write {number} once"),
             ("fax@example.jp", "fax", "fax.main.from: write it as name@example.com"),
             ("成功", " ", "fax.main.result_ok: an empty word"),
+            ("[fax.main]", "[fax.main]\nbody = \"html\"", "line 2: unknown variant `html`"),
             ("result_ok", "colour", "line 4: unknown field `colour`"),
         ] {
             let error = read(&written.replacen(from, to, 1)).unwrap_err();

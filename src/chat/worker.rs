@@ -20,14 +20,14 @@ use uuid::Uuid;
 
 use super::Settings;
 use super::body::{Note, body, media_type};
-use super::sms::{SMS_CHARS_MAX, Sms};
+use super::sms::Sms;
 use super::verdict::{Answer, Verdict, verdict};
 use crate::contract::delivery::DeliveryState;
 use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, RateLimit};
 use crate::gateway::Metrics;
 use crate::ids::RecordId;
-use crate::messages::letter::ShortLetter;
+use crate::messages::letter::{ShortLetter, TemplateError, TemplateName};
 use crate::messages::{MessageRelay, OutboxWaker};
 use crate::store::deliveries::{ClaimedDelivery, DeliveryTarget, SUSPENDED_PREFIX};
 use crate::store::{Store, StoreError};
@@ -387,11 +387,13 @@ async fn written(
         let Some(gateway) = gateway else {
             return Ok(Err("the configuration has no such gateway of SMS".into()));
         };
-        let text = ShortLetter::sms(&settings.letter, &facts, address, SMS_CHARS_MAX);
+        let (text, failed) = ShortLetter::sms(&settings.letter, &facts, address);
+        log_failed(delivery.account, failed);
         let id = delivery.id.to_string();
         gateway.body(Sms { number: &delivery.address, text: &text, delivery: &id }, &settings.rules.plan)
     } else {
-        let letter = ShortLetter::write(&settings.letter, &facts);
+        let letter = ShortLetter::write(&settings.letter, &facts, TemplateName::ChatText);
+        log_failed(delivery.account, letter.failed.clone());
         let note = Note { letter: &letter, link: address, mention: target.mention.as_deref(), may_repeat };
         match body(kind, note) {
             Some(bytes) => bytes,
@@ -404,6 +406,14 @@ async fn written(
     }
     shared.store.keep_rendered(claim, &[(delivery.id, bytes.clone())]).await?;
     Ok(Ok(bytes))
+}
+
+/// A template of an account failed for a message, and the built-in one was used.
+fn log_failed(account: RecordId, failed: Vec<(TemplateName, TemplateError)>) {
+    for (name, error) in failed {
+        let name = name.as_str();
+        tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
+    }
 }
 
 /// A request without its body.

@@ -171,20 +171,30 @@ impl Check {
             let limit = Duration::from_secs(self.call_seconds);
             findings.extend(call::check(&config, seed, limit, !self.output.json).await?);
         }
-        if self.output.json {
-            print_json(&findings)?;
-        } else {
-            for finding in &findings {
-                print_line(&finding.line())?;
-            }
-        }
-        findings.iter().for_each(|finding| counted.add(finding));
-        if !self.output.json {
-            print_line("")?;
-            print_line(&counted.summary())?;
-        }
-        Ok(if counted.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        report(&findings, counted, &self.output)
     }
+}
+
+/// Prints the findings about mail alone, and what to do next: `toritsugi mail check`.
+pub(super) async fn of_mail(global: &Global, output: &Output) -> anyhow::Result<ExitCode> {
+    report(&mail::all(&global.config()?).await, Counted::default(), output)
+}
+
+/// Prints findings, and what they and those that were printed before come to.
+fn report(findings: &[Finding], mut counted: Counted, output: &Output) -> anyhow::Result<ExitCode> {
+    if output.json {
+        print_json(&findings)?;
+    } else {
+        for finding in findings {
+            print_line(&finding.line())?;
+        }
+    }
+    findings.iter().for_each(|finding| counted.add(finding));
+    if !output.json {
+        print_line("")?;
+        print_line(&counted.summary())?;
+    }
+    Ok(if counted.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Every finding but that of a call.

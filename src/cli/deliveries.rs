@@ -20,6 +20,9 @@ pub(super) struct Deliveries {
     /// Only those of this message.
     #[arg(long, value_name = "ID")]
     message: Option<String>,
+    /// Only those over this server: main, slack, teams, chatwork, line_works, google_chat or sms.
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -45,6 +48,7 @@ struct Page {
 struct Delivery {
     id: String,
     created_at: String,
+    server: String,
     address: String,
     state: String,
     attempts: u32,
@@ -60,6 +64,7 @@ impl Deliveries {
         };
         let mut query: Vec<_> = self.state.iter().map(|state| ("state", state.as_str())).collect();
         query.extend(message.iter().map(|id| ("message", id.as_str())));
+        query.extend(self.server.iter().map(|server| ("server", server.as_str())));
         if self.output.json {
             print_json(&client.get::<Value>(PATH, &query).await?)?;
         } else {
@@ -78,11 +83,12 @@ impl Resend {
 }
 
 fn table(deliveries: &[Delivery]) -> String {
-    let mut table = Table::new(["ID", "MADE", "ADDRESS", "STATE", "TRIES", "WHY"]);
+    let mut table = Table::new(["ID", "MADE", "SERVER", "ADDRESS", "STATE", "TRIES", "WHY"]);
     for delivery in deliveries {
         table.row([
             &delivery.id,
             &delivery.created_at,
+            &delivery.server,
             &delivery.address,
             &delivery.state,
             &delivery.attempts.to_string(),
@@ -99,13 +105,13 @@ mod tests {
     #[test]
     fn deliveries_are_a_table() {
         let deliveries: Page = serde_json::from_str(
-            r#"{"items":[{"id":"0a1c","created_at":"2026-11-29T05:00:00.000Z","address":"a@example.jp",
+            r#"{"items":[{"id":"0a1c","created_at":"2026-11-29T05:00:00.000Z","server":"main","address":"a@example.jp",
                 "state":"bounced","attempts":1,"error":"550 5.1.1 no such user"}]}"#,
         )
         .unwrap();
         let expected = "\
-ID    MADE                      ADDRESS       STATE    TRIES  WHY
-0a1c  2026-11-29T05:00:00.000Z  a@example.jp  bounced  1      550 5.1.1 no such user
+ID    MADE                      SERVER  ADDRESS       STATE    TRIES  WHY
+0a1c  2026-11-29T05:00:00.000Z  main    a@example.jp  bounced  1      550 5.1.1 no such user
 ";
         assert_eq!(table(&deliveries.items), expected);
     }

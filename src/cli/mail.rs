@@ -1,4 +1,4 @@
-//! `toritsugi mail`: passes mails that came back to the daemon, lists them, and the addresses to which nothing is sent; the templates of
+//! `toritsugi mail`: tests the mail server, passes mails that came back to the daemon, lists them, and the addresses to which nothing is sent; the templates of
 //! mails.
 
 use std::io::Read as _;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
+use super::check;
 use super::client::{Client, ClientArgs};
 use super::named;
 use super::output::{Output, Table, plain, print, print_json};
@@ -28,6 +29,8 @@ pub(super) struct Mail {
 
 #[derive(Debug, Subcommand)]
 enum MailCommand {
+    /// Connect to the mail server, its backup and the mailbox of mails that come back, sign in, and say what to do. Sends nothing.
+    Check(CheckMail),
     /// Pass a mail that came back to the daemon: on standard input, for an alias of the mail server.
     Bounce(Bounce),
     /// List the mails that came back and the refusals of the mail server, the newest first.
@@ -36,7 +39,7 @@ enum MailCommand {
     Suspended(Suspended),
     /// Send to a suspended address again.
     Resume(Resume),
-    /// Show the templates of an account's mails, with what they write for a made-up message.
+    /// Show the templates of an account's mails, chats, SMS and faxes, with what they write for a made-up message.
     Templates(Templates),
     /// Write a template of an account's mails from a file; one that cannot work is refused with the line.
     SetTemplate(SetTemplate),
@@ -46,6 +49,12 @@ enum MailCommand {
     RestoreTemplate(RestoreTemplate),
     /// Let an account use the built-in template again.
     ResetTemplate(ResetTemplate),
+}
+
+#[derive(Debug, Args)]
+struct CheckMail {
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +73,7 @@ struct SetTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// The file with the template.
@@ -82,7 +91,7 @@ struct TemplateVersions {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// Print the text of this version.
@@ -99,7 +108,7 @@ struct RestoreTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     /// The version, from `toritsugi mail template-versions`.
@@ -114,7 +123,7 @@ struct ResetTemplate {
     /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
-    /// Which: subject, text, html, digest_subject or digest_text.
+    /// Which: subject, text, html, digest_subject, digest_text, chat_text, sms_text or fax_text.
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]
@@ -219,6 +228,7 @@ struct Outcome {
 impl Mail {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
+            MailCommand::Check(CheckMail { output }) => return check::of_mail(global, &output).await,
             MailCommand::Bounce(Bounce { client }) => {
                 let mut mail = Vec::new();
                 std::io::stdin()

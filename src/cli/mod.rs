@@ -34,6 +34,7 @@ mod completions;
 mod contacts;
 mod contracts;
 mod control;
+mod customers;
 mod deliveries;
 mod demo;
 mod demo_phone;
@@ -197,8 +198,8 @@ enum Command {
     Export(records::Export),
     /// List, show and change accounts, and record how their names are pronounced.
     Accounts(accounts::Accounts),
-    /// List, show and change customers.
-    Customers(records::Records),
+    /// List, show and change customers, and list what was sent about one.
+    Customers(customers::Customers),
     /// List, show and change the words that operators choose from: dispositions, reasons, flags of customers.
     Words(words::Words),
     /// List the records that were deleted in the last ten minutes, or bring one back.
@@ -301,7 +302,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run(global).await,
         Command::Export(command) => command.run(global).await,
         Command::Accounts(command) => command.run(global).await,
-        Command::Customers(command) => command.run(global, records::Of::Customers).await,
+        Command::Customers(command) => command.run(global).await,
         Command::Words(command) => command.run(global).await,
         Command::Teams(command) => command.run(global).await,
         Command::Undo(command) => command.run(global).await,

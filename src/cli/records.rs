@@ -119,12 +119,6 @@ fn kind_of(of: Of) -> &'static Kind {
     }
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Records {
-    #[command(subcommand)]
-    command: RecordsCommand,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum RecordsCommand {
     /// List the records.
@@ -192,12 +186,6 @@ pub(super) struct Export {
     to: Option<PathBuf>,
     #[command(flatten)]
     client: ClientArgs,
-}
-
-impl Records {
-    pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
-        self.command.run(global, of).await
-    }
 }
 
 impl RecordsCommand {
@@ -340,7 +328,7 @@ fn value_of(field: &str, text: &str) -> anyhow::Result<Value> {
         text.split([',', ';', '、']).map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
     };
     Ok(match field {
-        "dialled" | "forwarding" | "extra_numbers" | "numbers" | "flags" => list(text),
+        "dialled" | "forwarding" | "extra_numbers" | "numbers" | "flags" | "endpoint_order" => list(text),
         "hours" => serde_json::to_value(Hours::read(text).with_context(|| format!("hours={text}"))?)?,
         "accept_by_key" | "never_monitor" | "no_transfer" | "do_not_tell" | "open_on_answer" => match text {
             "yes" | "true" | "はい" => true.into(),

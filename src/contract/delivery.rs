@@ -290,6 +290,9 @@ pub struct Delivery {
     pub endpoint: Option<RecordId>,
     /// How it is sent: `mail`.
     pub channel: String,
+    /// What it goes over: `main` (the mail server, which faxes go over, too; while it refuses all mails, urgent ones go over its
+    /// backup), else the channel.
+    pub server: String,
     /// Where it is sent; empty after `retention.deliveries_days`.
     pub address: String,
     /// Its state.

@@ -153,6 +153,8 @@ event_kinds! {
     MessageEscalated = "message.escalated",
     /// A message needs a supervisor: its route alarms them, or it is over and nobody confirmed.
     MessageUnanswered = "message.unanswered",
+    /// A digest was sent to its first recipient.
+    DigestSent = "digest.sent",
     /// A phone task was made or changed.
     TaskChanged = "task.changed",
     /// The mail server refuses all mails, or takes them again.

@@ -150,4 +150,5 @@ pub(crate) enum Column {
     Deputy,
     NoTransfer,
     DoNotTell,
+    EndpointOrder,
 }

@@ -1,4 +1,4 @@
-//! What people changed of a customer, and two customers who become one.
+//! What people changed of a customer, what was sent about one, and two customers who become one.
 //!
 //! Invariant: what was before and after is kept with the customer alone and goes with it; the audit trail has the names of
 //! fields.
@@ -23,6 +23,7 @@ use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::StoreError;
 use crate::store::customer_changes::{CustomerAction, CustomerChange};
+use crate::store::erasure::SentCopies;
 
 /// What was changed of a customer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,6 +58,25 @@ pub(crate) async fn list(
     caller.needs(Permission::EditCustomers)?;
     customer(&state, id).await?;
     Ok(Json(CustomerChanges { items: state.app.store.customer_changes(id).await? }))
+}
+
+/// Lists what was sent about a customer to whom, also after the customer was deleted, so that recipients can be asked to delete it.
+/// Empty where nothing was sent, and for an id that no customer had.
+#[utoipa::path(get, path = "/v1/customers/{customer}/sent", tag = "customers", operation_id = "list_sent_copies",
+    params(("customer" = uuid::Uuid, Path, description = "The customer, who may be deleted")),
+    responses(
+        (status = 200, description = "The copies", body = SentCopies),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+    )
+)]
+pub(crate) async fn sent(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<SentCopies>, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    Ok(Json(state.app.store.sent_copies(id).await?))
 }
 
 /// Makes another customer of the account part of this one: its numbers, flags and notes are added, fields that are empty here

@@ -1,5 +1,6 @@
 //! Customers: list, create, read, change, delete. Operators create and change them during a call.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::audit_trail::{self, fields_of};
@@ -138,7 +139,7 @@ pub(crate) async fn change(
     Ok(Json(record))
 }
 
-/// Deletes a customer.
+/// Deletes a customer. What was sent about the customer is in `GET /v1/customers/{customer}/sent`, before and after.
 #[utoipa::path(delete, path = "/v1/customers/{customer}", tag = "customers",
     params(
         ("customer" = uuid::Uuid, Path, description = "The record"),
@@ -164,9 +165,13 @@ pub(crate) async fn delete(
         return Err(Problem::from(Kind::RecordChanged).record(&current));
     }
     let by = DeletedBy { name: &caller.person.name, at: state.app.clock.now() };
+    let sent = state.app.store.sent_copies(id).await?;
     state.app.directory.delete_customer(id, by).await?;
-    tracing::info!(%id, by = %caller.person.id, "deleted a customer");
-    audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), json!({})).await;
+    tracing::info!(%id, by = %caller.person.id, sent = sent.items.len(), "deleted a customer");
+    // What left the house is not deleted by that; the audit trail names the messages, and neither customer nor recipient.
+    let numbers: BTreeSet<&str> = sent.items.iter().filter_map(|copy| copy.number.as_deref()).collect();
+    let details = if numbers.is_empty() { json!({}) } else { json!({ "sent": numbers }) };
+    audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), details).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

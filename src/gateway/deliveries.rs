@@ -20,6 +20,7 @@ use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::people::role::Permission;
 use crate::store::deliveries::{DeliveryFilter, SendTo};
+use crate::store::mail_servers::servers;
 
 /// Filter of deliveries.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -33,6 +34,8 @@ pub(crate) struct DeliveriesQuery {
     message: Option<RecordId>,
     /// Of the account with this id.
     account: Option<String>,
+    /// Over this server: `main`, `slack`, `teams`, `chatwork`, `line_works`, `google_chat` or `sms`.
+    server: Option<String>,
 }
 
 /// Deliveries, newest first.
@@ -59,8 +62,18 @@ pub(crate) async fn list(
         state: query.state,
         message: query.message,
         account: account_id(query.account.as_deref())?,
+        server: query.server.as_deref().map(server_named).transpose()?,
     };
     Ok(Json(Deliveries { items: state.app.store.message_deliveries(filter).await? }))
+}
+
+/// Parses the query key `server`.
+fn server_named(name: &str) -> Result<&'static str, Problem> {
+    let known = servers();
+    known.iter().copied().find(|known| *known == name).ok_or_else(|| {
+        let known = known.join(", ");
+        Kind::InvalidQuery.with(format!("server: no delivery goes over it; write one of {known}"))
+    })
 }
 
 /// Sends a message again to the recipient of a delivery, now. If the recipient's system has taken it before, the answer is a

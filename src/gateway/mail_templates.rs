@@ -213,8 +213,8 @@ fn subject((account, name): &(String, String)) -> Result<(RecordId, TemplateName
     let account =
         record_id(account).ok_or_else(|| Kind::UnknownRecord.with("the id of a record must be a UUID"))?;
     let name = TemplateName::parse(name).ok_or_else(|| {
-        Kind::UnknownRecord
-            .with("there are the templates subject, text, html, digest_subject and digest_text")
+        let names: Vec<&str> = TemplateName::ALL.into_iter().map(TemplateName::as_str).collect();
+        Kind::UnknownRecord.with(format!("there are the templates {}", names.join(", ")))
     })?;
     Ok((account, name))
 }

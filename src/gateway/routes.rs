@@ -106,6 +106,7 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(customer_changes::list))
+        .routes(routes!(customer_changes::sent))
         .routes(routes!(customer_changes::merge))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))

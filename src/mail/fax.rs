@@ -2,10 +2,12 @@
 //!
 //! | the mail | is |
 //! |---|---|
-//! | to a gateway | the text of the fax, in ISO-2022-JP with JIS X 0208 alone; the subject is the message's number |
+//! | to a gateway | the text of the fax, in ISO-2022-JP with JIS X 0208 alone, or without a text and with the fax as a PDF ([`FaxBody`]); the subject is the message's number |
 //! | from a gateway | a result, if it says one of the gateway's words and the number of a message |
 //!
 //! Invariant: pure. Nothing of a message is in the address or the subject.
+
+use serde::Deserialize;
 
 use super::{MailAddress, MailAddressError};
 
@@ -14,6 +16,17 @@ pub const FAX_COLUMNS_MAX: usize = 78;
 /// What stands for the number in the address of a gateway.
 pub const FAX_NUMBER: &str = "{number}";
 
+/// What of a mail a gateway turns into a fax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaxBody {
+    /// Its text.
+    #[default]
+    Text,
+    /// The PDF that is attached; its text is empty.
+    Pdf,
+}
+
 /// A gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaxGateway {
@@ -21,7 +34,9 @@ pub struct FaxGateway {
     to: String,
     /// The sender that the gateway knows; results come back there.
     pub from: MailAddress,
-    /// Columns of a line; longer lines are cut off by some gateways.
+    /// What it turns into a fax.
+    pub body: FaxBody,
+    /// Columns of a line of the text; longer lines are cut off by some gateways.
     pub columns: usize,
     /// Words of a result mail of a fax that arrived.
     pub result_ok: Vec<String>,
@@ -63,6 +78,7 @@ impl FaxGateway {
         let gateway = Self {
             to: to.to_owned(),
             from,
+            body: FaxBody::default(),
             columns: columns.clamp(20, FAX_COLUMNS_MAX),
             result_ok: Vec::new(),
             result_failed: Vec::new(),

@@ -38,7 +38,7 @@ pub use answer::MailAnswer;
 pub use bounce::{Action, RETURNED_BYTES_MAX, Report, Returned, status_in};
 pub use calendar::CallBackEvent;
 pub use charset::{Charset, to_iso_2022_jp};
-pub use fax::{FAX_COLUMNS_MAX, FAX_NUMBER, FaxGateway, FaxOutcome, FaxResult, in_columns};
+pub use fax::{FAX_COLUMNS_MAX, FAX_NUMBER, FaxBody, FaxGateway, FaxOutcome, FaxResult, in_columns};
 pub use header::{HEADER_COLUMNS_MAX, Line};
 pub use mime::{Attachment, BODY_COLUMNS_MAX, Mail, MessageId};
 pub use substitute::{substituted, substitution_note};

@@ -12,6 +12,7 @@
 //! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and its content was not published, `message.saved` or `message.corrected` before it |
 //! | and was withdrawn | `message.withdrawn` alone |
 //! | and its route went on, or a phone task of it changed | `message.escalated`, `message.unanswered`, `task.changed`, after the message's own events; after a crash perhaps once more |
+//! | and it is a digest whose first recipient's system took it | `digest.sent` in the same way |
 //! | a notice of an account, where a contact is, or who calls a caller back, changed | `notice.changed`, `contact.presence`, `callback.changed` with what holds when it is published; after a crash perhaps once more |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!

@@ -54,7 +54,7 @@ use crate::messages::letter::LetterSettings;
 
 pub use imap::{ImapError, Mailbox, probe_mailbox};
 pub use login::{Credential, Login, TokenSource};
-pub use smtp::{PhaseTimeouts, ProbeReport, Server, TlsMode, probe};
+pub use smtp::{PhaseTimeouts, ProbeReport, Server, TlsMode, probe, probe_recipient};
 pub use worker::{POLL_INTERVAL, start};
 
 /// A second mail server.

@@ -5,13 +5,15 @@
 //! | was never tried | are made with its files, and kept before anything is sent |
 //! | was refused for its size, and has files or an HTML part | are made once more without these, say so, and replace the others |
 //! | is of a message whose customer was deleted | are not made |
+//! | is a fax whose gateway wants a PDF, and there is no font for one | are not made: the delivery is refused, and the message goes to the next endpoint |
 
 use super::worker::{Shared, log_store_error};
 use crate::contract::message::MessageFile;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
-use crate::mail::MailAddress;
-use crate::messages::letter;
+use crate::mail::{FaxBody, FaxGateway, MailAddress};
+use crate::messages::letter::{self, ShortLetter, TemplateError, TemplateName};
+use crate::report::{ReportFont, TextDocument};
 use crate::store::StoreError;
 use crate::store::answers::NewLink;
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
@@ -32,12 +34,41 @@ impl Shared {
         let address = link.as_ref().map(|(address, _)| address.as_str());
         let of_all = (&self.settings.letter, &self.templates);
         let (bytes, failed) = letter::render(of_all, delivery, to, facts, (documents, address));
+        self.note_failed(delivery.account, failed);
+        (bytes, link.map(|(_, kept)| kept))
+    }
+
+    /// Templates of an account failed for a message, and the built-in ones were used.
+    fn note_failed(&self, account: RecordId, failed: Vec<(TemplateName, TemplateError)>) {
         for (name, error) in failed {
             self.stats.failed_templates.inc();
-            let (account, name) = (delivery.account, name.as_str());
+            let name = name.as_str();
             tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
         }
-        (bytes, link.map(|(_, kept)| kept))
+    }
+
+    /// The pages of a fax, for a gateway that wants a PDF.
+    async fn fax_document(
+        &self,
+        gateway: &FaxGateway,
+        delivery: &ClaimedDelivery,
+        (facts, letter): (&LetterFacts, &ShortLetter),
+    ) -> Result<Option<Vec<u8>>, String> {
+        if gateway.body != FaxBody::Pdf {
+            return Ok(None);
+        }
+        let page = TextDocument {
+            name: facts.account_name.clone(),
+            title: letter.title.clone(),
+            text: letter.text.clone(),
+            foot: facts.message.number.clone().unwrap_or_default(),
+        };
+        let (named, at) = (self.settings.report_font.clone(), delivery.created_at);
+        let made = tokio::task::spawn_blocking(move || {
+            let font = ReportFont::load(named.as_deref()).map_err(|error| error.to_string())?;
+            page.pdf(&font, at).map_err(|error| error.to_string())
+        });
+        made.await.map_err(|error| error.to_string())?.map(Some)
     }
 
     /// The bytes of a mail that was too large, without its files and its HTML part; a later attempt sends these too. `None`: it has
@@ -97,7 +128,21 @@ pub(super) async fn render(
                 continue;
             }
             if let Some(gateway) = gateway {
-                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, &facts);
+                let short = ShortLetter::write(&shared.settings.letter, &facts, TemplateName::FaxText);
+                shared.note_failed(delivery.account, short.failed.clone());
+                let document = match shared.fax_document(gateway, &delivery, (&facts, &short)).await {
+                    Ok(document) => document,
+                    Err(error) => {
+                        tracing::error!(delivery = %delivery.id, error, "a fax cannot be written as a PDF; its message goes to the next endpoint");
+                        let error = format!("the fax cannot be written as a PDF: {error}");
+                        shared
+                            .settle(delivery.id, claim, DeliveryInput::Refused { error, status: None })
+                            .await;
+                        continue;
+                    }
+                };
+                let written = (&facts, &short, document.as_deref());
+                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, written);
                 new.push((delivery.id, bytes.clone()));
                 delivery.rendered = Some(bytes);
                 ready.push(delivery);

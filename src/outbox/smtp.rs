@@ -153,19 +153,41 @@ impl Server {
 /// # Errors
 /// The reason, with the phase.
 pub async fn probe(server: &Server, from: &MailAddress) -> Result<ProbeReport, String> {
+    begun(server, from).await?.close().await;
+    Ok(ProbeReport { is_encrypted: server.tls != TlsMode::None, is_signed_in: server.login.is_some() })
+}
+
+/// As [`probe`], and asks whether the server takes a mail to `to`: its words if it does not.
+///
+/// # Errors
+/// The reason, with the phase.
+pub async fn probe_recipient(
+    server: &Server,
+    from: &MailAddress,
+    to: &MailAddress,
+) -> Result<Option<String>, String> {
+    let mut connection = begun(server, from).await?;
+    let recipient = Rcpt::new(envelope(to), Vec::new());
+    let refusal = match timeout(connection.timeouts.command, connection.inner.command(recipient)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) if error.status().is_some() => Some(chain(&error)),
+        Ok(Err(error)) => return Err(format!("RCPT: {}", chain(&error))),
+        Err(_) => return Err("it does not answer RCPT".into()),
+    };
+    connection.close().await;
+    Ok(refusal)
+}
+
+/// A connection over which the server has taken the sender of a mail.
+async fn begun(server: &Server, from: &MailAddress) -> Result<SmtpConnection, String> {
     let mut connection =
         SmtpConnection::open(server, PhaseTimeouts::default()).await.map_err(|error| error.to_string())?;
     let mail = Mail::new(Some(envelope(from)), Vec::new());
-    let command = timeout(connection.timeouts.command, connection.inner.command(mail)).await;
-    match command {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Err(format!("it does not take mails from {from}: {}", chain(&error))),
-        Err(_) => return Err("it does not answer MAIL".into()),
+    match timeout(connection.timeouts.command, connection.inner.command(mail)).await {
+        Ok(Ok(_)) => Ok(connection),
+        Ok(Err(error)) => Err(format!("it does not take mails from {from}: {}", chain(&error))),
+        Err(_) => Err("it does not answer MAIL".into()),
     }
-    let report =
-        ProbeReport { is_encrypted: server.tls != TlsMode::None, is_signed_in: server.login.is_some() };
-    connection.close().await;
-    Ok(report)
 }
 
 /// From where a mail goes, and where to.

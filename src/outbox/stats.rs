@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::contract::bounce::BounceKind;
 use crate::contract::delivery::DeliveryState;
+use crate::contract::message::Urgency;
 use crate::gateway::Metrics;
 use crate::store::mail_servers::OutboxLoad;
 
@@ -27,12 +28,18 @@ struct ServerLabels {
     server: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OldestLabels {
+    server: &'static str,
+    urgency: &'static str,
+}
+
 /// The metrics.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stats {
     settled: Family<ResultLabels, Counter>,
     waiting: Family<ServerLabels, Gauge>,
-    oldest_seconds: Family<ServerLabels, Gauge>,
+    oldest_seconds: Family<OldestLabels, Gauge>,
     paused: Family<ServerLabels, Gauge>,
     /// How often the server refused everybody.
     pub(super) refused: Counter,
@@ -56,7 +63,7 @@ impl Stats {
             registry.register("deliveries_waiting", "Deliveries that are not settled", stats.waiting.clone());
             registry.register(
                 "deliveries_oldest_seconds",
-                "Age of the oldest delivery that is not settled",
+                "Age of the oldest delivery of an urgency that is not settled",
                 stats.oldest_seconds.clone(),
             );
             registry.register(
@@ -96,12 +103,16 @@ impl Stats {
         self.came_back.get_or_create(&BounceLabels { kind: kind.as_str() }).inc();
     }
 
-    pub(super) fn loaded(&self, server: &'static str, load: OutboxLoad, now: Timestamp, is_paused: bool) {
+    pub(super) fn loaded(&self, server: &'static str, load: &OutboxLoad, now: Timestamp, is_paused: bool) {
         let labels = ServerLabels { server };
         let waiting = i64::try_from(load.waiting).unwrap_or(i64::MAX);
         self.waiting.get_or_create(&labels).set(waiting);
-        let oldest_s = load.oldest.map_or(0, |at| (now.as_second() - at.as_second()).max(0));
-        self.oldest_seconds.get_or_create(&labels).set(oldest_s);
+        for urgency in Urgency::ALL {
+            let oldest = load.oldest_of.iter().find(|(of, _)| of == urgency);
+            let oldest_s = oldest.map_or(0, |(_, at)| (now.as_second() - at.as_second()).max(0));
+            let labels = OldestLabels { server, urgency: urgency.as_str() };
+            self.oldest_seconds.get_or_create(&labels).set(oldest_s);
+        }
         self.paused.get_or_create(&labels).set(i64::from(is_paused));
     }
 }

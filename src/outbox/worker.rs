@@ -271,7 +271,7 @@ async fn keep_store(shared: &Shared) -> Result<(), StoreError> {
     shared.store.set_mail_server(shared.name, true).await?;
     let load = shared.store.outbox_load(shared.name).await?;
     let pause = shared.store.mail_server_pause(shared.name).await?;
-    shared.stats.loaded(shared.name, load, Timestamp::now(), pause.is_some());
+    shared.stats.loaded(shared.name, &load, Timestamp::now(), pause.is_some());
     Ok(())
 }
 

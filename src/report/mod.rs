@@ -15,6 +15,7 @@
 //! | `charts.rs` | the bars of the days, and the heat map of weekdays and hours |
 //! | `layout.rs` | what stands where |
 //! | `letter.rs` | the mail that carries a report |
+//! | `text.rs` | a text as pages, in the same way: messages that gateways fax |
 //!
 //! Invariants: a PDF is a function of its report and its font, to the byte; a closed month is read from the store and never
 //! counted again. A report names neither callers nor operators. What is not complete is said on the first page.
@@ -32,6 +33,7 @@ mod layout;
 mod letter;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use canvas::PdfError;
 pub use close::{CloseError, ReadReport, SETTLED_DELAY, close, read};
@@ -43,3 +45,4 @@ pub use font::{FONT_PACKAGES, FontError, ReportFont};
 pub use gather::{GatherError, Sources, gather};
 pub use layout::{pages_of, pdf_of};
 pub use letter::{ReportLetter, letter_of};
+pub use text::TextDocument;

@@ -295,3 +295,24 @@ fn a_font_that_cannot_be_used_is_named_with_what_to_do() {
         "{error}"
     );
 }
+
+#[test]
+fn a_text_becomes_pages_of_whole_lines() {
+    const WORDS: &str = "注文1234の納期を、髙橋様が確認したいとのことです。";
+    let lines: Vec<String> = (0..80).map(|n| format!("{n}行目。{WORDS}{WORDS}")).collect();
+    let document = TextDocument {
+        name: "さくら商事".into(),
+        title: "【至急】ヤマモト様｜さくら商事".into(),
+        text: format!("{}\n\n以上", lines.join("\n")),
+        foot: "261130-0007".into(),
+    };
+    let pdf = || document.pdf(&font(), at("2026-11-30T00:00:00Z")).unwrap();
+    assert_eq!(pdf(), pdf(), "the same each time");
+    let text = bare(&poppler("pdftotext", &["-layout"], &pdf()));
+    let first = text.find("【至急】ヤマモト様｜さくら商事").unwrap();
+    assert!(first < text.find("0行目。").unwrap() && text.ends_with("以上261130-00075/5"), "{text}");
+    for n in 0..80 {
+        assert!(text.contains(&format!("{n}行目。注文1234")), "{n}");
+    }
+    assert_eq!(text.matches("確認したいとのことです。").count(), 160);
+}

@@ -78,6 +78,7 @@ const GROWING: &[&str] = &[
     "service_mails",
     "alarms",
     "erased_calls",
+    "erased_messages",
 ];
 
 /// Statements that read a whole table or index that grows, each with the reason.

@@ -193,7 +193,22 @@ async fn the_message_is_taken_back(person: &Person, service: &Service) {
     assert!(person.reads("form.message .chip:has(:checked)").await.contains("お問い合わせ"));
 }
 
+/// Alt+F: what, by when, by whom.
+async fn something_is_to_be_done_later(person: &Person) {
+    person.tab.chord("alt", "f").await;
+    let what = "document.activeElement?.matches('form.message [data-key=f]')";
+    person.tab.until("what is to be done later", what).await;
+    person.tab.types("見積書を送る").await;
+    // How a time is typed depends on the browser's language.
+    let choose = "{ const set = (name, value) => { \
+            const field = document.querySelector(`form.message [data-follow-up-${name}]`); field.value = value; \
+            for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind, { bubbles: true })); }; \
+        set('at', new Date(Date.now() + 7 * 86400000).toISOString().slice(0, 16)); set('by', 'contact'); 0 }";
+    person.tab.eval(choose).await;
+}
+
 async fn the_draft_is_at_the_daemon_and_back_after_a_reload(person: &Person, service: &Service) {
+    something_is_to_be_done_later(person).await;
     person.tab.eval(&format!("document.querySelector({TEXT:?}).focus()")).await;
     person.tab.types("。17時まで").await;
     let draft = async || {
@@ -254,6 +269,8 @@ async fn the_work_is_finished_with_the_message(person: &Person, service: &Servic
     person.tab.until("the end of the work", "!document.querySelector('#wrap-up')").await;
     let message = newest(service).await;
     assert_eq!(message["text"], "注文1234の納期を確認したい。17時まで。至急");
+    let follow_up = &message["follow_up"];
+    assert_eq!([&follow_up["text"], &follow_up["by"]], ["見積書を送る", "contact"], "{message}");
     person.shows_state("ready").await;
     eventually("no draft, and the disposition in the history", async || {
         let (_, drafts) = service.ask("1001", Method::GET, "/v1/drafts", None).await;

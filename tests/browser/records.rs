@@ -126,6 +126,11 @@ async fn customers(admin: &Person, service: &Service, account: &str) {
     says(admin, "まとめました").await;
     let whole = show(service, &format!("/v1/customers/{kept}")).await;
     assert_eq!(whole["numbers"].as_array().map(Vec::len), Some(2), "{whole}");
+    // Deleted, and the page says what was sent.
+    enters(admin, "[data-leave]").await;
+    enters(admin, "[data-sure]").await;
+    let sent = "document.querySelector('[data-gone]')?.innerText.includes('送った伝言はありません')";
+    admin.tab.until("what was sent", sent).await;
 }
 
 async fn a_suspended_account_and_a_copy(admin: &Person, service: &Service, account: &str) {

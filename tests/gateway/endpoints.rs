@@ -114,6 +114,7 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         ("html", "{% if m %}", "body: line 1:"),
         ("digest_text", "{{ name }}\n{{ m.text }}", "body: line 2: undefined value"),
         ("digest_subject", "{% if count %}{{ count }}{% endif %}", "it writes nothing"),
+        ("sms_text", "{{ mark }}{{ secret }}", "line 1: undefined value"),
         ("text", "", "it writes nothing"),
         ("text", &"x".repeat(30_000), "longer than 20480 bytes"),
     ] {
@@ -127,9 +128,12 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         let listed = service.done("admin", Method::GET, &path, Value::Null).await;
         listed["items"].as_array().unwrap().iter().map(|one| one["is_own"] == true).collect::<Vec<_>>()
     };
-    assert_eq!(own().await, [true, false, false, false, false]);
+    assert_eq!(own().await, [true, false, false, false, false, false, false, false]);
     service.done("admin", Method::DELETE, &format!("{path}/subject"), Value::Null).await;
-    assert_eq!(own().await, [false; 5]);
+    assert_eq!(own().await, [false; 8]);
+    // What goes by SMS is one line.
+    let (_, written) = write("sms_text", "{{ mark }}{{ m.caller }}\n{{ number }}").await;
+    assert_eq!(written["preview"], "【至急】ヤマモト様 03-5550-1001");
 }
 
 #[tokio::test]
@@ -229,6 +233,14 @@ async fn a_supervisor_sends_a_message_elsewhere_cancels_what_waits_and_tries_the
     // What waits for the contact's own address is cancelled; nothing else is left of the route, and the others go on.
     let listed = service.done("2001", Method::GET, "/v1/deliveries?state=queued", Value::Null).await;
     let first = listed["items"].as_array().unwrap().iter().find(|one| one["address"] == "one@example.jp");
+    let over_mail = "/v1/deliveries?state=queued&server=main";
+    assert_eq!(service.done("2001", Method::GET, over_mail, Value::Null).await, listed);
+    assert_eq!(first.unwrap()["server"], "main");
+    let over_chat = service.done("2001", Method::GET, "/v1/deliveries?server=slack", Value::Null).await;
+    assert_eq!(over_chat["items"], json!([]));
+    let (status, problem) =
+        service.rig.send("2001", Method::GET, "/v1/deliveries?server=x", &Value::Null).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")));
     let cancel = format!("/v1/deliveries/{}/cancel", first.unwrap()["id"].as_str().unwrap());
     assert_eq!(service.done("2001", Method::POST, &cancel, Value::Null).await["state"], "cancelled");
     let (status, problem) = service.rig.send("2001", Method::POST, &cancel, &Value::Null).await;

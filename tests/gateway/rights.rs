@@ -64,6 +64,7 @@ EditDirectory     DELETE /v1/contacts/{contact}
 EditDirectory     PATCH /v1/contacts/{contact}
 EditDirectory     DELETE /v1/customers/{customer}
 EditDirectory     POST /v1/customers/{customer}/merge
+EditDirectory     GET /v1/customers/{customer}/sent
 EditDirectory     POST /v1/endpoints
 EditDirectory     DELETE /v1/endpoints/{endpoint}
 EditDirectory     PATCH /v1/endpoints/{endpoint}

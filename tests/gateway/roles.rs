@@ -280,6 +280,7 @@ GET    /v1/deletions                             | no   no   no   no   no   yes 
 POST   /v1/deletions/{record}/undo               | no   no   no   no   no   yes  |
 GET    /v1/export/{file}                         | no   no   no   no   no   yes  |
 GET    /v1/customers/{customer}/changes          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/customers/{customer}/sent             | no   no   no   no   no   yes  |
 POST   /v1/customers/{customer}/merge            | no   no   no   no   no   yes  | {"other":"{other_customer}"}
 GET    /v1/webhooks/deliveries                   | no   no   no   no   no   yes  |
 POST   /v1/webhooks/deliveries/{delivery}/retry  | no   no   no   no   no   yes  |

@@ -1,6 +1,7 @@
 //! Messages by fax: a mail to a gateway, which turns it into a fax, and the result that comes back as a mail. The gateway is a mailbox
 //! of the lab; no real one can be had in a test.
 
+use mail_parser::{MessageParser, MimeHeaders as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +12,18 @@ use crate::support::client::http;
 use crate::support::wait::eventually;
 
 const GATEWAYS: &str = "[fax.main]\nto = \"{number}@sakura.example.jp\"\nfrom = \"fax@toritsugi.example.jp\"\ncolumns = 40\n\
-    result_ok = [\"FAX送信が成功\"]\nresult_failed = [\"FAX送信が失敗\"]\nresult_busy = [\"話中\"]\n";
+    result_ok = [\"FAX送信が成功\"]\nresult_failed = [\"FAX送信が失敗\"]\nresult_busy = [\"話中\"]\n\
+    [fax.pages]\nto = \"{number}@sakura.example.jp\"\nfrom = \"fax@toritsugi.example.jp\"\nbody = \"pdf\"\n";
+
+/// What a viewer shows of a PDF, without blanks.
+fn text_of(pdf: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("fax.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    let done = std::process::Command::new("pdftotext").arg(&file).arg("-").output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap().chars().filter(|c| !c.is_whitespace()).collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_a_fax_and_its_result_is_noted() {
@@ -86,4 +98,28 @@ async fn a_message_is_a_fax_and_its_result_is_noted() {
     assert_eq!(report("FAX送信が成功しました").await, "applied");
     let deliveries = house.deliveries(&id).await;
     assert_eq!((&deliveries[0]["state"], &deliveries[0]["channel"]), (&json!("delivered"), &json!("fax")));
+    // Another gateway faxes what is attached.
+    let fields = json!({"account": house.account, "name": "支社"});
+    let branch = house.ask("admin", Method::POST, "/v1/contacts", fields).await["id"].clone();
+    let endpoint = json!({"account": house.account, "contact": branch, "kind": "fax", "profile": "pages",
+        "address": "03-5550-1002"});
+    house.ask("admin", Method::POST, "/v1/endpoints", endpoint).await;
+    let id = house.save(branch.as_str().unwrap(), text).await;
+    let number = house.is_sent(&id).await["number"].as_str().unwrap().to_owned();
+    let bytes =
+        eventually("the gateway has it", async || lab.mails("0355501002").pop().ok_or_else(|| lab.log()))
+            .await;
+    let mail = MessageParser::default().parse(&bytes).unwrap();
+    assert_eq!((mail.subject(), mail.body_text(0).unwrap().trim()), (Some(number.as_str()), ""));
+    let file = mail.attachment(0).unwrap();
+    assert_eq!(file.attachment_name(), Some(format!("{number}.pdf").as_str()));
+    let shown = text_of(file.contents());
+    assert!(shown.contains(text) && shown.contains(&number) && shown.starts_with("さくら商事"), "{shown}");
+    // Both senders are tried without a fax.
+    let checked = house.command().args(["mail", "check"]).output().await.unwrap();
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    for name in ["main", "pages"] {
+        let line = format!("{name}: the mail server takes mails from fax@toritsugi.example.jp");
+        assert!(checked.contains(&line), "{checked}");
+    }
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::house::{House, signed_in};
-use crate::mail_lab::{LOGIN, MailLab};
+use crate::mail_lab::{Answer, LOGIN, MailLab};
 use crate::support::wait::eventually;
 
 /// While the first server refuses the sign-in, what is urgent goes over the second one, and the rest waits for the first.
@@ -84,12 +84,22 @@ async fn a_token_of_oauth_signs_in() {
     std::fs::write(&files[0], TOKENS[0]).unwrap();
     house.ask("2001", Method::POST, "/v1/mail/servers/main/resume", Value::Null).await;
     house.is_sent(&id).await;
-    let checked = house.command().arg("check").output().await.unwrap();
-    let checked = String::from_utf8(checked.stdout).unwrap();
-    assert!(
-        checked.contains("encrypted, signed in") && checked.contains("localhost has 0 of them"),
-        "{checked}"
-    );
+    // Sends nothing, but asks whether a mail that comes back would be taken.
+    let plus = "bounce+check@toritsugi.example.jp";
+    lab.at_recipient(plus, &[Answer::Say("550 5.1.1 no such user")]);
+    let mut checked = String::new();
+    for words in [format!("{plus} is refused (550 5.1.1"), format!("localhost takes {plus}")] {
+        let output = house.command().args(["mail", "check"]).output().await.unwrap();
+        checked = String::from_utf8(output.stdout).unwrap();
+        let has = |words: &str| checked.contains(words);
+        assert!(
+            output.status.success()
+                && has("encrypted, signed in")
+                && has("localhost has 0 of them")
+                && has(&words),
+            "{checked}"
+        );
+    }
     for token in TOKENS.iter().chain(&["ya29.over"]) {
         assert!(!house.log().contains(token) && !checked.contains(token), "{token} is shown");
     }

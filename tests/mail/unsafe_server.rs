@@ -1,12 +1,12 @@
 //! Servers to which nothing is sent: no mail leaves unencrypted, none to a server with a wrong certificate, and a refused
-//! sign-in pauses the server. `toritsugi check` says what to do.
+//! sign-in pauses the server. `toritsugi mail check` says what to do.
 
 use super::house::{House, signed_in};
 use crate::mail_lab::{CuttingProxy, MailLab};
 
-/// The last line of `toritsugi check` about the mail server.
+/// The line of `toritsugi mail check` about the mail server.
 async fn checked(house: &House) -> String {
-    let output = house.command().arg("check").output().await.unwrap();
+    let output = house.command().args(["mail", "check"]).output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().find(|line| line.split_whitespace().nth(1) == Some("mail")).unwrap_or(&text).to_owned()
 }

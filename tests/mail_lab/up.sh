@@ -28,7 +28,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly PORT_MIN=28000 PORTS=1900
 readonly START_TIMEOUT_SECONDS=60
 # The mailboxes of sakura.example.jp.
-readonly MAILBOXES=(sasaki ito desk gone busy cut slow quick away safe wire again timed drained kato mori later second keiri shacho sv report{0..11} 0355501000 0355501001)
+readonly MAILBOXES=(sasaki ito desk gone busy cut slow quick away safe wire again timed drained kato mori later second keiri shacho sv report{0..11} 0355501000 0355501001 0355501002)
 RUN_DIR="$1" POLICY_PORT="${2:-}" POSTFIX_PID="" DOVECOT_PID=""
 
 install() {

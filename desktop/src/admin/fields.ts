@@ -37,6 +37,18 @@ export const CONTACT: readonly Field[] = [
   { name: 'accept_by_key', kind: 'check', label: 'field.accept_by_key' },
   { name: 'no_transfer', kind: 'check', label: 'field.no_transfer' },
   { name: 'do_not_tell', kind: 'check', label: 'field.do_not_tell' },
+  {
+    name: 'language',
+    kind: 'select',
+    label: 'field.contact_language',
+    isNullable: true,
+    options: [
+      ['', 'language.of_account'],
+      ['ja', 'language.ja'],
+      ['en', 'language.en'],
+    ],
+  },
+  { name: 'endpoint_order', kind: 'lines', label: 'field.endpoint_order', help: 'help.endpoint_order' },
 ];
 
 export const CUSTOMER: readonly Field[] = [

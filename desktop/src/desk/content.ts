@@ -47,6 +47,7 @@ export function contentOf(written: Draft, known?: Known, asked?: Asked): TakeMes
     until: instant(draft.call_back_until),
     text: draft.call_back_text.trim(),
   });
+  const follow_up = followUpOf(draft);
   return {
     text,
     ...given({
@@ -64,10 +65,17 @@ export function contentOf(written: Draft, known?: Known, asked?: Asked): TakeMes
     }),
     ...(Object.keys(from).length ? { from } : {}),
     ...(Object.keys(call_back).length ? { call_back } : {}),
+    ...(follow_up ? { follow_up } : {}),
     ...(draft.files.length ? { files: draft.files.map((one) => one.id) } : {}),
     ...(draft.transfer ? { transfer: { id: draft.transfer, outcome: draft.transfer_outcome } } : {}),
     ...(asked ? scriptOf(draft, asked.form) : {}),
   };
+}
+
+/** What is to be done later: with a time and words, else nothing. */
+function followUpOf(draft: Draft): TakeMessage['follow_up'] {
+  const [at, text] = [instant(draft.follow_up_at), draft.follow_up_text.trim()];
+  return at && text ? { at, text, by: draft.follow_up_by === 'contact' ? 'contact' : 'operator' } : undefined;
 }
 
 /** The fields of the form for this message; `hasRecord`: the form shows the customer's record beside them. */
@@ -89,6 +97,9 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       // Where the script decides something else, that there is none was chosen.
       action: wanted.action === 'none' && !script ? undefined : wanted.action,
       hold_until: local(wanted.hold_until),
+      follow_up_at: local(wanted.follow_up?.at),
+      follow_up_text: wanted.follow_up?.text,
+      follow_up_by: wanted.follow_up?.by,
       from_name: from?.name,
       from_kanji: from?.name_kanji,
       from_company: from?.company,
@@ -114,10 +125,10 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
 /** What a message says, as it would be taken again. */
 export function wantedOf(one: Message): TakeMessage {
   const { account, call, customer, contact, text, reason, subject, from, for_text, action, call_back, urgency, mark } = one;
-  const { hold_until, transfer, script, answers, offers } = one;
+  const { hold_until, follow_up, transfer, script, answers, offers } = one;
   // Without a script the daemon made it of the reason and the action, which may change.
   const own = script ? subject : undefined;
-  const content = { contact, text, reason, subject: own, from, for_text, action, call_back, urgency, mark, hold_until, transfer };
+  const content = { contact, text, reason, subject: own, from, for_text, action, call_back, urgency, mark, hold_until, follow_up, transfer };
   return { account, call, customer, ...content, script, answers, offers };
 }
 
@@ -155,6 +166,8 @@ export function patchOf(draft: Draft, before: Message, asked?: Asked): Record<st
     if (local(back[time]) !== local(known[time])) call_back[time] = back[time] ?? null;
   }
   if (Object.keys(call_back).length) patch['call_back'] = call_back;
+  const later = (one: TakeMessage['follow_up']) => JSON.stringify(one ? [local(one.at), one.text, one.by] : null);
+  if (later(now.follow_up) !== later(before.follow_up)) patch['follow_up'] = now.follow_up ?? null;
   if (asked) {
     const said = (answers: Message['answers']) => JSON.stringify((answers ?? []).map(({ id, value }) => [id, value]));
     if (said(now.answers) !== said(before.answers)) patch['answers'] = now.answers ?? [];

@@ -53,6 +53,10 @@ export interface Draft {
   call_back_text: string;
   subject: string;
   hold_until: string;
+  /** What is to be done later, by whom. */
+  follow_up_at: string;
+  follow_up_text: string;
+  follow_up_by: string;
   /** The transfer that failed, where the message stands for it. */
   transfer: string;
   transfer_outcome: string;
@@ -86,6 +90,7 @@ export const NO_MESSAGE = {
   ...{ contact: '', text: '', reason: '', action: '', urgency: '', mark: '', for_text: '' },
   ...{ from_name: '', from_kanji: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
   ...{ call_back_number: '', call_back_from: '', call_back_until: '', call_back_text: '', subject: '', hold_until: '' },
+  ...{ follow_up_at: '', follow_up_text: '', follow_up_by: '' },
   ...{ script: '', script_version: 0, answers: {} as Record<string, string[]>, offers: {} as Record<string, string> },
   ...{ transfer: '', transfer_outcome: '', files: [] as { id: string; name: string }[] },
   ...{ corrects: '', corrects_version: 0, why: '' },
@@ -113,8 +118,8 @@ function places(): Place[] {
 }
 
 export function hasMessage(one: Draft): boolean {
-  const { text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject } = one;
-  const texts = [text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject];
+  const { text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject, follow_up_text } = one;
+  const texts = [text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject, follow_up_text];
   return [...texts, ...Object.values(one.answers).flat()].some((written) => written.trim()) || Object.keys(one.offers).length > 0;
 }
 export const hasWrapUp = (one: Draft): boolean => one.notes.trim() !== one.saved_notes.trim() || Boolean(one.disposition);

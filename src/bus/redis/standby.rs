@@ -382,6 +382,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageAnswered
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
+        | EventKind::DigestSent
         | EventKind::TaskChanged
         | EventKind::MailServer
         | EventKind::BounceUnmatched

@@ -2,12 +2,25 @@
 //! no mail. Besides, the mailbox of mails that come back, and the addresses to which nothing is sent.
 
 use toritsugi::config::Config;
-use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe, probe_mailbox};
+use toritsugi::mail::{FaxBody, MailAddress};
+use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe, probe_mailbox, probe_recipient};
+use toritsugi::report::ReportFont;
 use toritsugi::store::{SchemaStatus, Store};
 
 use super::Finding;
 
 const WHAT: &str = "mail";
+
+/// Every finding about mail: those of `check`, and what needs further connections.
+pub(super) async fn all(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![check(config).await];
+    findings.extend(backup(config).await);
+    findings.extend(fax_senders(config).await);
+    findings.extend(returned(config).await);
+    findings.extend(return_path(config).await);
+    findings.extend(addresses(config).await);
+    findings
+}
 
 /// What the test of the mail server found.
 pub(super) async fn check(config: &Config) -> Finding {
@@ -75,6 +88,50 @@ pub(super) async fn returned(config: &Config) -> Option<Finding> {
             Finding::failed(WHAT, format!("{} port {}: {error}; {advice}", mailbox.host, mailbox.port))
         }
     })
+}
+
+/// Whether plus-addresses of `mail.bounce_address` are taken, by which mails that come back name their delivery; `None` without
+/// one, or if the server cannot be asked.
+async fn return_path(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "return path";
+    let settings = config.mail_settings().ok()??;
+    let address = settings.bounce_address.as_ref()?;
+    let plus: MailAddress = address.to_string().replacen('@', "+check@", 1).parse().ok()?;
+    let refusal = probe_recipient(&settings.server, settings.envelope_sender(), &plus).await.ok()?;
+    Some(match refusal {
+        None => Finding::ok(WHAT, format!("{} takes {plus}", settings.server.host)),
+        Some(words) => Finding::note(
+            WHAT,
+            format!(
+                "{plus} is refused ({words}): let plus-addresses reach the mailbox of mail.bounce_address; until then \
+                 mails that come back may name no delivery"
+            ),
+        ),
+    })
+}
+
+/// Whether the mail server takes mails from the senders of the gateways of faxes.
+async fn fax_senders(config: &Config) -> Vec<Finding> {
+    const WHAT: &str = "fax gateway";
+    let Ok(Some(settings)) = config.mail_settings() else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (name, gateway) in &settings.fax {
+        let font = ReportFont::load(settings.report_font.as_deref());
+        if let (FaxBody::Pdf, Err(error)) = (gateway.body, font) {
+            findings.push(Finding::failed(WHAT, format!("{name}: {error}")));
+            continue;
+        }
+        findings.push(match probe(&settings.server, &gateway.from).await {
+            Ok(_) => Finding::ok(WHAT, format!("{name}: the mail server takes mails from {}", gateway.from)),
+            Err(error) => Finding::failed(
+                WHAT,
+                format!(
+                    "{name}: {error}; correct `from` of [fax.{name}], or let the provider allow this sender"
+                ),
+            ),
+        });
+    }
+    findings
 }
 
 /// The addresses to which nothing is sent; `None` if there are none, or no database.

@@ -1,5 +1,7 @@
 //! Contacts: the people of an account to whom calls and messages go.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::check::{NumberUse, StoredNumber, invalid, numbers, optional, required, single_line};
 use super::search::contact_search_text;
-use super::{RecordError, yes};
+use super::{EndpointKind, Language, RecordError, yes};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::numbers::NumberPlan;
@@ -124,6 +126,13 @@ pub struct ContactFields {
     /// Callers must not learn this contact's number; the page hides it.
     #[serde(default)]
     pub do_not_tell: bool,
+    /// The language of what this contact is sent, where the endpoint has none; absent: the account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// How this contact is reached, in the order of preference, for instance `chatwork`, then `mail`: endpoints of these kinds come
+    /// before the others, which follow by their priority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoint_order: Vec<EndpointKind>,
 }
 
 /// Where a contact is, as the contact or the company said.
@@ -235,6 +244,8 @@ impl ContactFields {
             days_off: Vec::new(),
             no_transfer: false,
             do_not_tell: false,
+            language: None,
+            endpoint_order: Vec::new(),
         }
     }
 
@@ -270,6 +281,10 @@ impl ContactFields {
         }
         if self.on_call_shifts.iter().any(|shift| shift.until <= shift.from) {
             return Err(invalid("on_call_shifts", "write an end after the beginning".to_owned()));
+        }
+        let kinds: BTreeSet<EndpointKind> = self.endpoint_order.iter().copied().collect();
+        if kinds.len() < self.endpoint_order.len() {
+            return Err(invalid("endpoint_order", "write each kind once".to_owned()));
         }
         self.on_call_shifts.sort_unstable();
         self.on_call_shifts.dedup();

@@ -15,7 +15,7 @@
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
-//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `absent_until`, 不在; `deputy`, 代理; `no_transfer`, 取次不可; `do_not_tell`, 番号案内不可 |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `absent_until`, 不在; `deputy`, 代理; `no_transfer`, 取次不可; `do_not_tell`, 番号案内不可; `language`, 言語; `endpoint_order`, 送付の順 |
 //!
 //! Cells with telephone numbers are read in `numbers.rs`.
 //!
@@ -35,8 +35,8 @@ use crate::contract::hours::Hours;
 use crate::contract::import_batch::{Batch, Column, ImportKind, Row};
 use crate::contract::message::Privacy;
 use crate::contract::records::{
-    AccountFields, CallerIdPolicy, CheckedContact, ContactFields, CustomerFields, Language, NumberUse,
-    ReportCalls,
+    AccountFields, CallerIdPolicy, CheckedContact, ContactFields, CustomerFields, EndpointKind, Language,
+    NumberUse, ReportCalls,
 };
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
@@ -102,6 +102,8 @@ const CONTACTS: Names = &[
     (Deputy, &["deputy", "代理"]),
     (NoTransfer, &["no_transfer", "取次不可"]),
     (DoNotTell, &["do_not_tell", "番号案内不可"]),
+    (Column::Language, &["language", "言語"]),
+    (Column::EndpointOrder, &["endpoint_order", "送付の順"]),
 ];
 const ACCOUNT: &[&str] = &["account", "契約先コード", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
@@ -341,6 +343,9 @@ impl RowReader {
                 Deputy => deputy = Some(numbers::unmarked(&text)).filter(|code| !code.is_empty()),
                 NoTransfer => fields.no_transfer = yes_or_no("no_transfer", &text)?.unwrap_or(false),
                 DoNotTell => fields.do_not_tell = yes_or_no("do_not_tell", &text)?.unwrap_or(false),
+                Column::Language if text.trim().is_empty() => fields.language = None,
+                Column::Language => fields.language = Some(language(&text)?),
+                Column::EndpointOrder => fields.endpoint_order = endpoint_order(&text)?,
                 _ => {}
             }
         }
@@ -424,6 +429,18 @@ fn report_calls(text: &str) -> Result<ReportCalls, String> {
         "all" | "全件" | "すべて" => Ok(ReportCalls::All),
         text => Err(format!("report_calls: {text:?} is not one of off, no_message, all")),
     }
+}
+
+/// The kinds of endpoints that a contact prefers, with `;` or `,` between them.
+fn endpoint_order(text: &str) -> Result<Vec<EndpointKind>, String> {
+    let words = text.split([';', ',', '、']).map(str::trim).filter(|word| !word.is_empty());
+    let kind = |word: &str| {
+        EndpointKind::parse(&word.to_lowercase()).ok_or_else(|| {
+            let known = EndpointKind::ALL.map(EndpointKind::as_str).join(", ");
+            format!("endpoint_order: {word:?} is not one of {known}")
+        })
+    };
+    words.map(kind).collect()
 }
 
 fn language(text: &str) -> Result<Language, String> {

@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use crate::contract::records::Language;
 use crate::directory::DirectoryOptions;
 use crate::directory::explain::ExplainRequest;
 use crate::directory::import::*;
@@ -112,7 +113,12 @@ async fn a_column_that_is_not_there_changes_nothing() {
         .import(ImportKind::Customers, "account,code,name,部署,謎\nA001,C0001,田中,総務,x\n".as_bytes())
         .await
         .unwrap();
+    let preferred = "account,code,name,言語,送付の順\nA001,P1,佐々木,英語,chatwork; mail\n";
+    fixture.import(ImportKind::Contacts, preferred.as_bytes()).await.unwrap();
     fixture.import(ImportKind::Contacts, "account,code,name\nA001,P1,佐々木\n".as_bytes()).await.unwrap();
+    let contacts = fixture.directory.store().contacts(None, None, 500).await.unwrap().items;
+    let fields = &contacts.iter().find(|one| one.fields.name == "佐々木").unwrap().fields;
+    assert_eq!((fields.language, fields.endpoint_order.len()), (Some(Language::En), 2));
     let account = &fixture.directory.store().accounts(None, 1).await.unwrap().items[0];
     assert_eq!((account.fields.name.as_str(), account.fields.dialled.len()), ("さくら", 1));
     assert!(account.fields.hours.is_some());

@@ -7,7 +7,7 @@
 //! | `digest.rs` | what the mail of a digest says |
 //! | `files.rs` | what goes with a mail: a fax, the message's files, a call-back for the calendar |
 //! | `short.rs` | the same as plain text, for chats and SMS |
-//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
+//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, `chat_text.j2`, `sms_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
 //!
 //! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
@@ -35,7 +35,9 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::contract::message::{CallBack, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
+use crate::contract::message::{
+    CallBack, FollowUpBy, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency,
+};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::contract::words::WordKind;
 use crate::mail::{
@@ -51,7 +53,7 @@ use self::files::call_back_event;
 use self::times::when_in;
 pub use files::{fax_file, has_document, has_files, without_files};
 pub use samples::check_template;
-pub use short::ShortLetter;
+pub use short::{SMS_CHARS_MAX, ShortLetter};
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
 /// Longest subject, in characters: longer ones are cut off by mail programs.
@@ -173,20 +175,22 @@ pub fn render(
 }
 
 /// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
-/// in the result.
+/// in the result. With a `document`, that is the fax, and the mail has no text.
 #[must_use]
 pub fn render_fax(
     settings: &LetterSettings,
     gateway: &FaxGateway,
     delivery: &ClaimedDelivery,
     to: &MailAddress,
-    facts: &LetterFacts,
+    (facts, letter, document): (&LetterFacts, &ShortLetter, Option<&[u8]>),
 ) -> Vec<u8> {
-    let letter = ShortLetter::write(settings, facts);
     let text = format!("{}\n{}\n\n{}\n", facts.account_name, letter.title, letter.text);
     let (_, text, from_name) = carried(&Line::new(""), &text, &settings.from_name);
+    let text = if document.is_some() { "\n".to_owned() } else { in_columns(&text, gateway.columns) };
     let number = facts.message.number.as_deref().unwrap_or_default();
-    let number = Line::new(number);
+    let (number, name) = (Line::new(number), Line::new(&format!("{number}.pdf")));
+    let media_type = "application/pdf";
+    let document = document.map(|bytes| Attachment { name: &name, media_type, bytes });
     Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -197,11 +201,11 @@ pub fn render_fax(
         subject: &number,
         date: delivery.created_at.to_zoned(settings.time_zone.clone()),
         number: Some(&number),
-        text: &in_columns(&text, gateway.columns),
+        text: &text,
         html: None,
         charset: Charset::Iso2022Jp,
         language: facts.language.as_str(),
-        attachments: &[],
+        attachments: document.as_slice(),
     }
     .to_bytes()
 }
@@ -238,18 +242,7 @@ impl Letter {
         };
         let mut failed = Vec::new();
         let mut render = |name: TemplateName| {
-            let own = facts.templates.iter().find(|(own, _)| own == name.as_str());
-            if let Some((_, source)) = own {
-                match templates.render(name, source, &values) {
-                    Ok(written) if !written.trim().is_empty() => return written,
-                    Ok(_) => {
-                        failed.push((name, TemplateError { line: 0, problem: "it writes nothing".into() }))
-                    }
-                    Err(error) => failed.push((name, error)),
-                }
-            }
-            // A test renders each built-in template with every sample.
-            templates.render(name, name.built_in(facts.language), &values).unwrap_or_default()
+            templates.write((name, facts.language), &facts.templates, &values, &mut failed)
         };
         let (subject, text, html) = if facts.digest.is_some() {
             (render(TemplateName::DigestSubject), render(TemplateName::DigestText), String::new())
@@ -267,7 +260,9 @@ struct Values {
     account: Named,
     /// The recipient with 様.
     to: String,
-    opening: &'static str,
+    opening: String,
+    /// What it is, in brackets, for a title.
+    mark: &'static str,
     m: MessageValues,
     /// What there is to say, one thing a row.
     rows: Vec<Row>,
@@ -278,6 +273,10 @@ struct Values {
     link: Option<String>,
     /// Whether an answer by mail is read.
     replies: bool,
+    /// The caller's number, where `m.caller` is not that.
+    number: Option<String>,
+    /// How many files the house has that do not go with it.
+    kept_files: usize,
     service: Named,
 }
 
@@ -326,8 +325,8 @@ impl Values {
         let (message, fields) = (&facts.message, &facts.message.fields);
         let (is_notice, is_corrected) = (fields.privacy == Privacy::Notice, message.revision > 1);
         let language = facts.language;
-        let number = message.number.as_ref().map(|number| numbered(number, language));
-        let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(number).collect();
+        let numbered = message.number.as_ref().map(|number| numbered(number, language));
+        let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(numbered).collect();
         let shown = |text: String| if is_notice { String::new() } else { text };
         let who = match (name(facts), number_of(facts)) {
             (Some(name), _) => polite_in(name, language),
@@ -335,11 +334,14 @@ impl Values {
             (None, None) => language.say("番号非通知", "Number withheld").to_owned(),
         };
         let what = what(fields, settings, language);
+        let rows = if is_notice { Vec::new() } else { rows(facts, settings) };
+        let number = rows.iter().find(|row| row.is_number).map(|row| row.value.clone());
         let answers = fields.answers.iter().filter(|answer| !answer.sensitive && !is_notice);
         Self {
             account: Named { name: facts.account_name.clone() },
             to: recipient(facts),
-            opening: opening(facts, is_notice, is_corrected),
+            opening: opening(facts, is_notice, is_corrected).to_owned(),
+            mark: short::mark(message.kind, fields.urgency, is_corrected, language),
             m: MessageValues {
                 kind: message.kind.as_str(),
                 urgency: fields.urgency.as_str(),
@@ -348,11 +350,13 @@ impl Values {
                 is_correction: is_corrected,
                 number: message.number.clone(),
                 at: when_in(message.created_at, &settings.time_zone, language),
-                caller: shown(who),
+                caller: shown(who.clone()),
                 what: what.filter(|_| !is_notice),
                 text: shown(fields.text.clone()),
             },
-            rows: if is_notice { Vec::new() } else { rows(facts, settings) },
+            number: number.filter(|one| *one != who),
+            kept_files: 0,
+            rows,
             answers: answers
                 .map(|answer| AnswerValues { label: answer.label.clone(), value: answer.value.clone() })
                 .collect(),
@@ -490,6 +494,9 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     if !to.is_empty() {
         rows.push(Row { tel, ..row(say("折返先", "Call back to"), to.join(say("　", ", "))) });
     }
+    rows.extend(fields.follow_up.as_ref().filter(|one| one.by == FollowUpBy::Contact).map(|one| {
+        row(say("再連絡", "Follow-up"), format!("{}{}{}", at(one.at), say("　", ": "), one.text))
+    }));
     match fields.urgency {
         Urgency::Urgent => rows.push(row(say("緊急度", "Urgency"), say("至急", "urgent").into())),
         Urgency::Normal => {}
@@ -924,10 +931,10 @@ mod tests {
             "{}",
             letter.html
         );
-        let short = ShortLetter::write(&settings(), &facts);
+        let short = ShortLetter::write(&settings(), &facts, TemplateName::ChatText);
         assert_eq!(short.title, "[Urgent] Mary Jones please call back | Acme");
         assert!(short.text.contains("\nTelephone: 03-5550-1001\n"), "{}", short.text);
-        let sms = ShortLetter::sms(&settings(), &facts, None, 70);
+        let (sms, _) = ShortLetter::sms(&settings(), &facts, None);
         assert_eq!(sms, "[Urgent] For Acme: Mary Jones please call back 03-5550-1001");
         let digest = LetterFacts { language: Language::En, ..samples::samples_of_digests()[0].clone() };
         let letter = written(&digest);

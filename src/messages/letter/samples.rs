@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::digest::{self, DigestValues};
 use super::template::{TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
-use super::{LetterSettings, Values};
+use super::{LetterSettings, Values, short};
 use crate::contract::delivery::MessageDelivery;
 use crate::contract::message::{Message, MessageFields, MessageKind, MessageState, Privacy, Urgency};
 use crate::contract::records::{EndpointCharset, Language};
@@ -34,11 +34,16 @@ pub fn check_template(
         let facts = &LetterFacts { language, ..facts };
         // Mails with and without a link.
         let link = (n % 2 == 1).then_some("https://m.example.jp/a/x");
-        let values = match &facts.digest {
-            Some(digest) => DigestValues::of(facts, digest, settings).value(),
-            None => Value::from(Serde(Values::of(facts, settings, link))),
-        };
-        let written = templates.render(name, source, &values)?;
+        let written = match &facts.digest {
+            Some(digest) => {
+                templates.render(name, source, &DigestValues::of(facts, digest, settings).value())
+            }
+            None if name.is_short() => short::tried(settings, &templates, (name, source), facts),
+            None => {
+                let values = Value::from(Serde(Values::of(facts, settings, link)));
+                templates.render(name, source, &values)
+            }
+        }?;
         if written.trim().is_empty() {
             return Err(wrong("it writes nothing".into()));
         }

@@ -43,11 +43,26 @@ pub enum TemplateName {
     DigestSubject,
     /// The text of a digest.
     DigestText,
+    /// The text in a chat, below its title.
+    ChatText,
+    /// The line of an SMS, above the link.
+    SmsText,
+    /// The text of a fax, below the company's name and the title.
+    FaxText,
 }
 
 impl TemplateName {
     /// All templates.
-    pub const ALL: [Self; 5] = [Self::Subject, Self::Text, Self::Html, Self::DigestSubject, Self::DigestText];
+    pub const ALL: [Self; 8] = [
+        Self::Subject,
+        Self::Text,
+        Self::Html,
+        Self::DigestSubject,
+        Self::DigestText,
+        Self::ChatText,
+        Self::SmsText,
+        Self::FaxText,
+    ];
 
     /// The value in JSON and in the store.
     #[must_use]
@@ -58,6 +73,9 @@ impl TemplateName {
             Self::Html => "html",
             Self::DigestSubject => "digest_subject",
             Self::DigestText => "digest_text",
+            Self::ChatText => "chat_text",
+            Self::SmsText => "sms_text",
+            Self::FaxText => "fax_text",
         }
     }
 
@@ -80,6 +98,10 @@ impl TemplateName {
             Self::DigestText => {
                 language.say(include_str!("digest_text.j2"), include_str!("digest_text.en.j2"))
             }
+            Self::ChatText | Self::FaxText => {
+                language.say(include_str!("chat_text.j2"), include_str!("chat_text.en.j2"))
+            }
+            Self::SmsText => language.say(include_str!("sms_text.j2"), include_str!("sms_text.en.j2")),
         }
     }
 
@@ -87,6 +109,12 @@ impl TemplateName {
     #[must_use]
     pub fn is_of_digest(self) -> bool {
         matches!(self, Self::DigestSubject | Self::DigestText)
+    }
+
+    /// Whether it writes plain text for what is no mail of its own form: a chat, an SMS, a fax.
+    #[must_use]
+    pub fn is_short(self) -> bool {
+        matches!(self, Self::ChatText | Self::SmsText | Self::FaxText)
     }
 }
 
@@ -136,6 +164,28 @@ impl Templates {
         template.render_captured_to(values.clone(), &mut output).map_err(|error| problem(&error))?;
         String::from_utf8(output.0)
             .map_err(|_| TemplateError { line: 0, problem: "it wrote half of a character".into() })
+    }
+}
+
+impl Templates {
+    /// What a template writes: the account's own among `own` where it works, else the built-in one; why the own one did not goes to
+    /// `failed`.
+    pub(super) fn write(
+        &self,
+        (name, language): (TemplateName, Language),
+        own: &[(String, String)],
+        values: &Value,
+        failed: &mut Vec<(TemplateName, TemplateError)>,
+    ) -> String {
+        if let Some((_, source)) = own.iter().find(|(own, _)| own == name.as_str()) {
+            match self.render(name, source, values) {
+                Ok(written) if !written.trim().is_empty() => return written,
+                Ok(_) => failed.push((name, TemplateError { line: 0, problem: "it writes nothing".into() })),
+                Err(error) => failed.push((name, error)),
+            }
+        }
+        // A test renders each built-in template with every sample.
+        self.render(name, name.built_in(language), values).unwrap_or_default()
     }
 }
 

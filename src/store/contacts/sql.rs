@@ -9,7 +9,8 @@ use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
 use crate::contract::records::search::contact_search_text;
 use crate::contract::records::{
-    CheckedContact, Contact, ContactFields, OnCallShift, Presence, PresenceState, StoredNumber,
+    CheckedContact, Contact, ContactFields, EndpointKind, Language, OnCallShift, Presence, PresenceState,
+    StoredNumber,
 };
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -199,7 +200,7 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
-/// Binds the fields of a contact as $1 to $21, for the INSERT and the UPDATE.
+/// Binds the fields of a contact as $1 to $23, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
         $statement
@@ -224,6 +225,8 @@ macro_rules! values_of {
             .bind($contact.fields.do_not_tell)
             .bind(shifts_json(&$contact.fields.on_call_shifts))
             .bind(&$contact.search)
+            .bind($contact.fields.language.map(Language::as_str))
+            .bind(kinds_json(&$contact.fields.endpoint_order))
     };
 }
 
@@ -249,9 +252,9 @@ pub(super) async fn insert_as(
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
             accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json,
-            no_transfer, do_not_tell, on_call_shifts_json, search)
+            no_transfer, do_not_tell, on_call_shifts_json, search, language, endpoint_order_json)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20,
-            $21)",
+            $21, $22, $23)",
     ), id, contact, at)
     .execute(db)
     .await
@@ -271,7 +274,8 @@ pub(super) async fn update(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
             changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17,
-            no_transfer = $18, do_not_tell = $19, on_call_shifts_json = $20, search = $21
+            no_transfer = $18, do_not_tell = $19, on_call_shifts_json = $20, search = $21,
+            language = $22, endpoint_order_json = $23
          WHERE id = $1 RETURNING *",
     ), id, contact, at)
     .fetch_optional(db)
@@ -283,6 +287,10 @@ pub(super) async fn update(
 
 fn shifts_json(shifts: &[OnCallShift]) -> String {
     serde_json::to_string(shifts).unwrap_or_else(|_| "[]".to_owned())
+}
+
+fn kinds_json(kinds: &[EndpointKind]) -> String {
+    serde_json::to_string(kinds).unwrap_or_else(|_| "[]".to_owned())
 }
 
 fn days_json(days: &[jiff::civil::Date]) -> String {
@@ -324,6 +332,8 @@ pub(super) fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
             days_off: serde_json::from_str(row.try_get("days_off_json")?).unwrap_or_default(),
             no_transfer: row.try_get("no_transfer")?,
             do_not_tell: row.try_get("do_not_tell")?,
+            language: row.try_get::<Option<&str>, _>("language")?.and_then(Language::parse),
+            endpoint_order: serde_json::from_str(row.try_get("endpoint_order_json")?).unwrap_or_default(),
         },
         presence: presence_of(row)?,
         created_at: from_ms(row.try_get("created_ms")?),

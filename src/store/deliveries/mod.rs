@@ -136,7 +136,7 @@ pub struct LetterFacts {
     pub html: bool,
     /// Whether it goes without its files, because the whole mail was too large.
     pub is_bare: bool,
-    /// The language of the endpoint, else of the account.
+    /// The language of the endpoint, else of the contact who receives it, else of the account.
     pub language: Language,
     /// The account's own templates: their names and sources.
     pub templates: Vec<(String, String)>,
@@ -153,6 +153,8 @@ pub struct DeliveryFilter {
     pub message: Option<RecordId>,
     /// Of this account.
     pub account: Option<RecordId>,
+    /// Over this server.
+    pub server: Option<&'static str>,
 }
 
 /// Where a person has a message sent.

@@ -39,7 +39,7 @@ impl Backend {
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
                 k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
                 e.ack_link AS endpoint_link, e.attachments AS endpoint_files,
-                coalesce(e.language, a.language) AS language, f.bytes AS document_bytes, ",
+                coalesce(e.language, r.language, a.language) AS language, f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
@@ -240,6 +240,13 @@ impl Backend {
         if let Some(account) = filter.account {
             query.push(" AND account_id = ").push_bind(account);
         }
+        if let Some(server) = filter.server {
+            // Nearly all go over one server: where there is another condition, its index finds fewer.
+            let is_last = filter.state.is_none() && filter.message.is_none();
+            query
+                .push(if is_last { " AND server = " } else { " AND coalesce(server, '') = " })
+                .push_bind(server);
+        }
         query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(LIST_MAX));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(delivery_of).collect::<Result<_, sqlx::Error>>()?)
@@ -438,6 +445,7 @@ fn delivery_of(row: &DbRow) -> Result<Delivery, sqlx::Error> {
         contact: row.try_get("contact_id")?,
         endpoint: row.try_get("endpoint_id")?,
         channel: row.try_get("channel")?,
+        server: row.try_get("server")?,
         address: row.try_get("address")?,
         state: progress.state,
         attempts: progress.attempts,

@@ -13,13 +13,13 @@ use crate::contract::message::{
     NewMessage,
 };
 use crate::contract::records::{
-    AccountFields, ContactFields, CustomerFields, MessageEndpointFields, OutsideHours,
+    AccountFields, ContactFields, CustomerFields, EndpointKind, MessageEndpointFields, OutsideHours,
 };
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
 use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
-use crate::store::erasure::{ErasureStep, LiveCalls};
+use crate::store::erasure::{ErasureStep, LiveCalls, SentCopy};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
 use crate::store::retention::PurgeTarget;
@@ -462,6 +462,13 @@ async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
     assert_eq!(two.iter().map(|d| d.message.0.as_u128()).collect::<Vec<_>>(), [1, 2]);
     let load = rig.store.outbox_load(MAIL_SERVER).await.unwrap();
     assert_eq!((load.waiting, load.oldest), (3, Some(at(1))));
+    assert_eq!(load.oldest_of, [(Urgency::Normal, at(1))]);
+    for (server, count) in [(MAIL_SERVER, 3), ("slack", 0)] {
+        let filter = DeliveryFilter { server: Some(server), ..DeliveryFilter::default() };
+        assert_eq!(rig.store.message_deliveries(filter).await.unwrap().len(), count, "{server}");
+        let queued = DeliveryFilter { state: Some(DeliveryState::Queued), ..filter };
+        assert_eq!(rig.store.message_deliveries(queued).await.unwrap().len(), count.min(1), "{server}");
+    }
     assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), None);
     let pause = ServerPause::after(None, at(10), "535 5.7.8 no".into());
     rig.store.pause_mail_server(MAIL_SERVER, Some(&pause)).await.unwrap();
@@ -558,6 +565,51 @@ async fn what_was_not_sent_of_a_forgotten_customer_never_is() {
     );
 }
 
+#[tokio::test]
+async fn what_was_sent_about_a_customer_is_listed_before_and_after_the_deletion() {
+    let rig = rig().await;
+    let plan = NumberPlan::default();
+    let fields = serde_json::json!({"account": rig.account.0, "name": "田中", "numbers": ["03-5550-1001"]});
+    let fields: CustomerFields = serde_json::from_value(fields).unwrap();
+    let customer = rig.store.create_customer(&fields.checked(&plan).unwrap(), at(0)).await.unwrap().id;
+    for n in 1..=4 {
+        rig.save(n, None, i64::try_from(n).unwrap()).await;
+    }
+    // The others are from the customer's number, which only the erasure finds.
+    let of_tanaka = sqlx::query("UPDATE messages SET customer_id = $1 WHERE id = $2").bind(customer);
+    let of_tanaka = of_tanaka.bind(RecordId(Uuid::from_u128(1)));
+    of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
+    let claimed = rig.claimed(1, 10).await;
+    rig.settle(claimed[0].id, 1, DeliveryInput::Accepted, 11).await;
+    rig.settle(claimed[1].id, 1, DeliveryInput::Accepted, 12).await;
+    let refused = DeliveryInput::Refused { error: "554 no".into(), status: None };
+    rig.settle(claimed[2].id, 1, refused, 13).await;
+    rig.settle(claimed[3].id, 1, DeliveryInput::Unknown { error: "cut off".into() }, 14).await;
+    let listed = async || {
+        let copies = rig.store.sent_copies(customer).await.unwrap();
+        let of = |copy: &SentCopy| (copy.message.0.as_u128(), copy.state, copy.in_digest);
+        assert!(!copies.has_more && copies.items.iter().all(|copy| copy.number.is_some()), "{copies:?}");
+        assert!(copies.items.iter().all(|copy| copy.address == "sasaki@sakura.example.jp"), "{copies:?}");
+        (copies.items.iter().map(of).collect::<Vec<_>>(), copies.is_complete)
+    };
+    let first = (1, DeliveryState::Sent, false);
+    assert_eq!(listed().await, (vec![first], true));
+    rig.store.forget_customer(customer, &plan, at(20)).await.unwrap();
+    assert_eq!(listed().await, (vec![first], false));
+    loop {
+        let step = rig.store.erase_step(100, LiveCalls::Known(&[]), &plan, at(100)).await.unwrap();
+        if step == ErasureStep::Finished(customer) {
+            break;
+        }
+    }
+    // One that may have arrived counts; one that was refused does not.
+    let (copies, is_complete) = listed().await;
+    let messages: Vec<u128> = copies.iter().map(|(message, ..)| *message).collect();
+    assert_eq!((messages, is_complete), (vec![4, 2, 1], true));
+    rig.store.delete_message(RecordId(Uuid::from_u128(1))).await.unwrap();
+    assert_eq!(listed().await.0.len(), 2);
+}
+
 /// Several daemons claim at the same time: each delivery goes to one of them.
 #[tokio::test]
 async fn many_daemons_claim_each_delivery_once() {
@@ -638,6 +690,45 @@ async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
     rig.save(3, Some(rig.sasaki), 4).await;
     let delivery = rig.all().await.remove(0);
     assert_eq!((delivery.endpoint, delivery.next_at), (Some(first.id), Some(at(4))));
+}
+
+#[tokio::test]
+async fn a_contact_prefers_kinds_of_endpoints_and_reads_a_language() {
+    let rig = rig().await;
+    let room = MessageEndpointFields {
+        contact: Some(rig.sasaki),
+        kind: EndpointKind::Chatwork,
+        priority: 5,
+        ..MessageEndpointFields::to(rig.account, "12345678")
+    };
+    let rules = crate::contract::records::ChannelRules {
+        has_chatwork: true,
+        ..crate::contract::records::ChannelRules::default()
+    };
+    let room = room.checked(&jiff::tz::TimeZone::UTC, &rules, None).unwrap();
+    rig.store.create_message_endpoint(&room, at(0)).await.unwrap();
+    let mut sasaki = rig.store.contact(rig.sasaki).await.unwrap().unwrap().fields;
+    for (n, (order, language, expected)) in [
+        (vec![], None, ("mail", Language::Ja)),
+        (vec![EndpointKind::Chatwork], Some(Language::En), ("chatwork", Language::En)),
+        (vec![EndpointKind::Mail, EndpointKind::Chatwork], Some(Language::Ja), ("mail", Language::Ja)),
+        // One that the contact has not leaves the others as they are.
+        (vec![EndpointKind::Fax], Some(Language::En), ("mail", Language::En)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        (sasaki.endpoint_order, sasaki.language) = (order, language);
+        let checked = sasaki.clone().checked(&NumberPlan::default()).unwrap();
+        let stored = rig.store.update_contact(rig.sasaki, &checked, at(1), None).await.unwrap();
+        assert_eq!(stored.fields, sasaki);
+        let saved = rig.save(n as u128 + 1, Some(rig.sasaki), 2).await;
+        let delivery = rig.all().await.into_iter().find(|one| one.message == saved.id).unwrap();
+        let facts = rig.store.letter_facts(delivery.id).await.unwrap().unwrap();
+        assert_eq!((delivery.channel.as_str(), facts.language), expected, "{n}");
+    }
+    sasaki.endpoint_order = vec![EndpointKind::Mail, EndpointKind::Mail];
+    assert_eq!(sasaki.checked(&NumberPlan::default()).unwrap_err().field, "endpoint_order");
 }
 
 #[tokio::test]

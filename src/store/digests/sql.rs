@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::deliveries::{enqueue_deliveries, write_summary};
-use super::dispatches::{apply, present_state};
+use super::dispatches::{apply, notice, present_state};
 use super::messages::{hold, message_of, read_message};
 use super::routes::account_routes;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::delivery::DispatchState;
+use crate::contract::event::EventKind;
 use crate::contract::message::{MessageKind, MessageState, message_day, message_number};
+use crate::contract::time::time as wire_time;
 use crate::ids::{PbxId, RecordId};
 use crate::route::{Digest, DispatchInput, IfEmpty, LATE_MAX, World};
 use crate::store::digests::{
@@ -296,7 +299,7 @@ impl Run<'_> {
              VALUES ($1, 1, $2, $3, $4)",
         )
         .bind(id)
-        .bind(serde_json::json!({ "text": text }).to_string())
+        .bind(json!({ "text": text }).to_string())
         .bind("")
         .bind(to_ms(self.now))
         .execute(db)
@@ -366,6 +369,9 @@ pub(super) async fn settle_items(
         // It waits, or goes to another address.
         return Ok(());
     }
+    if is_sent {
+        note_sent(&mut *db, digest, now).await?;
+    }
     let items: Vec<RecordId> = sqlx::query_scalar(
         "SELECT message_id FROM digest_items WHERE digest_id = $1 AND is_waiting ORDER BY message_id",
     )
@@ -378,6 +384,24 @@ pub(super) async fn settle_items(
         write_summary(&mut *db, item, now).await?;
     }
     Ok(())
+}
+
+/// Adds the event that a digest was sent: with its first recipient, before the message shows that it was sent.
+async fn note_sent(db: &mut DbConnection, digest: RecordId, now: Timestamp) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "SELECT r.*, m.state, m.number FROM digests AS r JOIN messages AS m ON m.id = r.message_id
+         WHERE r.message_id = $1 AND m.sent_ms IS NULL AND m.state <> 'acknowledged'",
+    )
+    .bind(digest)
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let (run, number) = (run_of(&row)?, row.try_get::<Option<String>, _>("number")?);
+    let data = json!({
+        "message": run.message, "number": number, "account": run.account, "name": run.name,
+        "from": wire_time(run.from), "to": wire_time(run.to), "items": run.items,
+    });
+    notice(db, digest, EventKind::DigestSent, &data, now).await
 }
 
 /// Enters the times of the digests in the document that an account has now. One that goes on keeps what it has reported.

@@ -248,6 +248,22 @@ async fn a_message_of_low_urgency_waits_for_its_digest_and_is_sent_with_it() {
     assert_eq!((runs.len(), runs[0].items, runs[0].state), (1, 2, MessageState::Sent));
     // Nobody waits for it any more.
     assert_eq!(rig.store.due_dispatches(at(9, 0, 0)).await.unwrap().messages, []);
+    // The event says so once, also if somebody has it sent again.
+    let sent = async || {
+        let notices = rig.store.message_notices(&pbx()).await.unwrap();
+        let of_digest = notices.into_iter().filter(|notice| notice.kind == "digest.sent");
+        of_digest.map(|notice| (notice.taken_by, notice.data)).collect::<Vec<_>>()
+    };
+    let number = rig.store.message(digest).await.unwrap().unwrap().number;
+    let data = json!({
+        "message": digest, "number": number, "account": rig.account, "name": "evening", "items": 2,
+        "from": "2026-11-29T23:00:00.000Z", "to": "2026-11-30T09:00:00.000Z",
+    });
+    assert_eq!(sent().await, [(None, data.clone())]);
+    rig.store.send_again(delivery, at(0, 18, 3)).await.unwrap();
+    let (again, ..) = rig.claimed(at(0, 18, 4)).await.remove(0);
+    rig.settle(again, DeliveryInput::Accepted, at(0, 18, 5)).await;
+    assert_eq!(sent().await, [(None, data)]);
 }
 
 #[tokio::test]

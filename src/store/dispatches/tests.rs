@@ -7,7 +7,9 @@ use super::*;
 use crate::contract::answer::AnswerKind;
 use crate::contract::bounce::{BounceKind, BounceOutcome};
 use crate::contract::delivery::MessageDeliveryState;
-use crate::contract::message::{MessageFields, MessageKind, MessageState, MessageUpdate, NewMessage};
+use crate::contract::message::{
+    ContentChange, MessageFields, MessageKind, MessageState, MessageUpdate, NewMessage,
+};
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields, MessageEndpointFields};
 use crate::contract::task::{Task, TaskResult, TaskState};
 use crate::delivery::DeliveryInput;
@@ -16,7 +18,7 @@ use crate::store::answers::{AnswerOrigin, AnswerOutcome, NewAnswer, NewLink, New
 use crate::store::deliveries::{DeliveryFilter, NewBounce};
 use crate::store::erasure::LiveCalls;
 use crate::store::mail_servers::MAIL_SERVER;
-use crate::store::messages::WithdrawOutcome;
+use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
 use crate::store::routes::{NewRoutes, SavedRoutes};
 use crate::store::tasks::{TaskChange, TaskFilter, TaskOutcome};
 
@@ -555,6 +557,30 @@ async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
     let [task] = &tasks[..] else { panic!("{tasks:?}") };
     assert_eq!((task.text.as_deref(), task.due_at), (Some("見積書が届いたか"), at(9_000)));
     assert_eq!((task.number.as_str(), task.name.as_str()), ("090-1111-0001", "佐々木"));
+    // What is to be done is changed: by then the earlier task is none.
+    let later =
+        json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書は届いたか", "by": "contact"});
+    for (n, (by, open)) in [("contact", 0), ("operator", 1)].into_iter().enumerate() {
+        let mut follow_up = later.clone();
+        follow_up["by"] = by.into();
+        let fields = json!({"text": "見積", "urgency": "urgent", "contact": contact, "follow_up": follow_up});
+        let fields: MessageFields = serde_json::from_value(fields).unwrap();
+        let change = ContentChange {
+            content: fields.checked(&NumberPlan::default()).unwrap(),
+            version: rig.message(1).await.version,
+            by: Some(HANA),
+            by_name: "花".into(),
+            correction: None,
+            not_before: at(0),
+        };
+        let update = MessageUpdate { content: Some(change), acknowledged_by: None };
+        let changed = rig.store.change_message(id(1), &update, at(i64::try_from(n).unwrap() + 1)).await;
+        assert!(matches!(changed, Ok(ChangeOutcome::Applied(_))), "{changed:?}");
+        let tasks = rig.tasks(Some(TaskState::Open)).await;
+        assert_eq!(tasks.len(), open, "{by}: {tasks:?}");
+        assert!(tasks.iter().all(|task| task.text.as_deref() == Some("見積書は届いたか")), "{tasks:?}");
+    }
+    let tasks = rig.tasks(Some(TaskState::Open)).await;
     rig.send(1, None).await;
     let delivery = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap()[0].id;
     let reply = |kind, address: &str, note: &str| NewReply {
@@ -576,7 +602,7 @@ async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
     let said: Vec<_> =
         answers.iter().map(|answer| (answer.by_name.as_str(), answer.via.as_str(), answer.kind)).collect();
     assert_eq!(said, [("佐々木", "reply", AnswerKind::Note), ("別の人", "reply", AnswerKind::Seen)]);
-    assert_eq!(rig.tasks(None).await.len(), 1, "it is still to be seen to");
+    assert_eq!(rig.tasks(Some(TaskState::Open)).await.len(), 1, "it is still to be seen to");
     let done = changed(rig.change(&tasks[0], TaskChange::Result(TaskResult::Told, None), HANA, 9_001).await);
     assert_eq!(done.state, TaskState::Done);
     let unknown = rig.store.answer_by_reply(id(99), &seen, at(40)).await.unwrap();

@@ -35,7 +35,7 @@ pub(super) async fn clear_messages(
         messages = with_one_of(query, &keys(db, erasure).await?, rows, db).await?;
     }
     for (message,) in &messages {
-        clear_message(db, *message).await?;
+        clear_message(db, erasure.customer, *message).await?;
     }
     if messages.is_empty() {
         return clear_drafts(db, erasure, rows).await;
@@ -44,8 +44,19 @@ pub(super) async fn clear_messages(
 }
 
 /// What a person wrote of the message, in every revision, and from whom it is. Account, number, times, people, state and the
-/// words of the reason, the action, the urgency and the mark stay.
-pub(super) async fn clear_message(db: &mut DbConnection, message: RecordId) -> Result<(), StoreError> {
+/// words of the reason, the action, the urgency and the mark stay, and whose it was, for what was sent of it.
+pub(super) async fn clear_message(
+    db: &mut DbConnection,
+    customer: RecordId,
+    message: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO erased_messages (message_id, customer_id) VALUES ($1, $2) ON CONFLICT (message_id) DO NOTHING",
+    )
+    .bind(message)
+    .bind(customer)
+    .execute(&mut *db)
+    .await?;
     for (sql, content) in [
         (
             "UPDATE messages SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '', search = '',

@@ -17,6 +17,9 @@
 //! A deleted account goes in the same way: the request hides it and frees its code and numbers (`accounts/sql.rs`), and steps
 //! remove its drafts, messages, faxes, customers, contacts and scripts. Its calls stay.
 //!
+//! A message that was cleared is noted in `erased_messages`: what was sent of it to whom can be said as long as its row is there
+//! (`sent.rs`), since nobody but the recipients can delete that.
+//!
 //! Later writers find the call in `erased_calls`: another record of it, notes, drafts, messages and faxes bring nothing back. What began
 //! after the request is another matter, also from the same number.
 //!
@@ -36,10 +39,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(super) use self::redact::{Place, Trace, without_notes};
 use super::{Store, StoreError, to_ms};
 use crate::contract::card::Card;
+use crate::contract::delivery::DeliveryState;
 use crate::contract::records::search::fold_number;
 use crate::ids::RecordId;
 use crate::journal::entry::CallCheckpoint;
@@ -106,6 +112,50 @@ impl LiveCall {
             dialled: card.dialled.clone(),
         }
     }
+}
+
+/// Most copies in an answer.
+pub const SENT_COPIES_MAX: u32 = 500;
+
+/// What left the house about a customer: the service cannot take it back, and asks the recipients to delete it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SentCopies {
+    /// The copies, the last one first; at most 500.
+    pub items: Vec<SentCopy>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// False while the customer is being removed: messages that only the customer's number names may be added.
+    pub is_complete: bool,
+}
+
+/// A message about a customer that was sent, or may have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SentCopy {
+    /// The message.
+    #[schema(value_type = uuid::Uuid)]
+    pub message: RecordId,
+    /// Its number (受付番号).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was taken.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub taken_at: Timestamp,
+    /// Whether it was sent with others in a digest.
+    pub in_digest: bool,
+    /// How it was sent, for instance `mail`.
+    pub channel: String,
+    /// The contact who received it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_name: Option<String>,
+    /// Where it was sent; empty after `retention.deliveries_days`.
+    pub address: String,
+    /// The state of its delivery; of one that is not `sent` or `delivered`, it is not certain that it arrived.
+    pub state: DeliveryState,
+    /// When that state began.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub at: Timestamp,
 }
 
 /// How far the erasures are.
@@ -182,6 +232,14 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         each!(self, db => db.forget_customer(id, plan, at).await)
+    }
+
+    /// What was sent about a customer to whom, also after the customer was deleted: as long as the messages are in the store.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn sent_copies(&self, customer: RecordId) -> Result<SentCopies, StoreError> {
+        each!(self, db => db.sent_copies(customer).await)
     }
 
     /// Removes what is left of a deleted customer, at most `rows` rows.

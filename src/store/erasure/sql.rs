@@ -15,6 +15,7 @@ use crate::store::erasure::{
 use crate::store::{StoreError, from_ms, to_ms};
 
 mod messages;
+mod sent;
 
 use messages::{clear_faxes, clear_message, clear_messages};
 
@@ -379,7 +380,7 @@ async fn clear_notes(db: &mut DbConnection, erasure: &Erasure, rows: i64) -> Res
         .fetch_all(&mut *db)
         .await?;
         for message in messages {
-            clear_message(db, message).await?;
+            clear_message(db, erasure.customer, message).await?;
         }
     }
     if let Some(last) = calls.last() {

@@ -327,6 +327,12 @@ impl Import {
         if is_absent(Column::DoNotTell) {
             fields.do_not_tell = old.do_not_tell;
         }
+        if is_absent(Column::Language) {
+            fields.language = old.language;
+        }
+        if is_absent(Column::EndpointOrder) {
+            fields.endpoint_order = old.endpoint_order;
+        }
         if is_absent(Column::Numbers) {
             fields.number = old.number;
             whole.number = contacts::number(db, stored.id).await?;

@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
+use crate::contract::message::Urgency;
+use crate::contract::records::EndpointKind;
 use crate::delivery::ServerPause;
 
 /// The name of the mail server.
@@ -12,13 +14,22 @@ pub const MAIL_SERVER: &str = "main";
 /// The name of its backup, over which urgent mails go while the other one is paused. No delivery is made for it.
 pub const BACKUP_SERVER: &str = "backup";
 
+/// What deliveries go over: the mail server, and each kind of chat and the gateways of SMS.
+#[must_use]
+pub fn servers() -> Vec<&'static str> {
+    let others = EndpointKind::ALL.into_iter().filter(|kind| !kind.needs_mail_server());
+    std::iter::once(MAIL_SERVER).chain(others.map(EndpointKind::as_str)).collect()
+}
+
 /// How much waits for a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutboxLoad {
     /// Deliveries that are not settled.
     pub waiting: u64,
     /// Since when the oldest of them waits to be sent.
     pub oldest: Option<Timestamp>,
+    /// The same for each urgency of which one waits.
+    pub oldest_of: Vec<(Urgency, Timestamp)>,
 }
 
 impl Store {

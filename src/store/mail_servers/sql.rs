@@ -7,6 +7,7 @@ use sqlx::Row;
 use super::house_notices::note;
 use super::{Backend, DbRow};
 use crate::contract::event::EventKind;
+use crate::contract::message::Urgency;
 use crate::delivery::ServerPause;
 use crate::store::mail_servers::OutboxLoad;
 use crate::store::{StoreError, from_ms, to_ms};
@@ -98,19 +99,33 @@ impl Backend {
     }
 
     pub(in crate::store) async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
-        let row = sqlx::query(
+        let rows = sqlx::query(
             // One that is not sent before its time waits from then on.
-            "SELECT count(*) AS waiting,
+            "SELECT urgency, count(*) AS waiting,
                 min(CASE WHEN attempts = 0 AND next_ms > created_ms THEN next_ms ELSE created_ms END) AS oldest
              FROM deliveries
-             WHERE state IN ('held', 'queued', 'sending') AND server = $1",
+             WHERE state IN ('held', 'queued', 'sending') AND server = $1 GROUP BY urgency",
         )
         .bind(server)
-        .fetch_one(self.readers())
+        .fetch_all(self.readers())
         .await?;
-        Ok(OutboxLoad {
-            waiting: u64::try_from(row.try_get::<i64, _>("waiting")?).unwrap_or(0),
-            oldest: row.try_get::<Option<i64>, _>("oldest")?.map(from_ms),
-        })
+        let mut load = OutboxLoad::default();
+        for row in &rows {
+            load.waiting += u64::try_from(row.try_get::<i64, _>("waiting")?).unwrap_or(0);
+            let oldest = from_ms(row.try_get("oldest")?);
+            load.oldest = Some(load.oldest.map_or(oldest, |other| other.min(oldest)));
+            load.oldest_of.push((urgency_of(row.try_get("urgency")?), oldest));
+        }
+        load.oldest_of.sort_unstable();
+        Ok(load)
+    }
+}
+
+/// The urgency of a delivery, which is stored by its place in the order of sending.
+fn urgency_of(place: i64) -> Urgency {
+    match place {
+        0 => Urgency::Urgent,
+        1 => Urgency::Normal,
+        _ => Urgency::Low,
     }
 }

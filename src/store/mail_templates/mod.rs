@@ -13,7 +13,7 @@ use crate::ids::RecordId;
 /// A template that an account wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnTemplate {
-    /// Its name: `subject`, `text`, `html`, `digest_subject` or `digest_text`.
+    /// Its name: `subject`, `text`, `html`, `digest_subject`, `digest_text`, `chat_text`, `sms_text` or `fax_text`.
     pub name: String,
     /// Its text.
     pub body: String,

@@ -407,7 +407,7 @@ async fn write_content(
     super::scripts::write_offers(&mut *transaction, id, written, at).await?;
     let message = read_message(&mut *transaction, id).await?;
     enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
-    tasks::insert_follow_up(&mut *transaction, &message, at).await?;
+    tasks::write_follow_up(&mut *transaction, &message, at).await?;
     read_message(transaction, id).await
 }
 

@@ -247,7 +247,8 @@ async fn mark_suspended(
     Ok(())
 }
 
-/// A contact with its addresses, which are taken out of `mailboxes`: endpoints with priority 0, its own, the other endpoints.
+/// A contact with its addresses, which are taken out of `mailboxes`: the kinds that the contact prefers, then endpoints with
+/// priority 0, its own, the other endpoints.
 fn person_of(contact: Contact, mailboxes: &mut Vec<OwnedMailbox>) -> Person {
     let Contact { id, fields, .. } = contact;
     let own = fields.email.and_then(|email| email.parse::<MailAddress>().ok());
@@ -255,13 +256,19 @@ fn person_of(contact: Contact, mailboxes: &mut Vec<OwnedMailbox>) -> Person {
     let (first, rest): (Vec<_>, Vec<_>) =
         mailboxes.extract_if(.., |(of, ..)| *of == Some(id)).partition(|(_, priority, _)| *priority == 0);
     let mails = |mailboxes: Vec<OwnedMailbox>| mailboxes.into_iter().map(|(_, _, mailbox)| mailbox);
+    let mut mails: Vec<Mailbox> = mails(first).chain(own).chain(mails(rest)).collect();
+    // Stable: those of one kind, and of the kinds that are not named, stay in the order of their priority.
+    mails.sort_by_key(|mailbox| {
+        let place = fields.endpoint_order.iter().position(|kind| *kind == mailbox.kind);
+        place.unwrap_or(usize::MAX)
+    });
     Person {
         id,
         code: fields.code,
         name: fields.name,
         is_on_call: fields.on_call_order.is_some(),
         shifts: fields.on_call_shifts,
-        mails: mails(first).chain(own).chain(mails(rest)).collect(),
+        mails,
         phone: fields.number,
         absence: Absence { from: fields.absent_from, until: fields.absent_until, days_off: fields.days_off },
         deputy: fields.deputy,

@@ -275,23 +275,35 @@ pub(super) async fn insert(
     Ok(task)
 }
 
-/// Makes the task of a message's follow-up. A message without any number has none: nobody could be called.
-pub(super) async fn insert_follow_up(
+/// Makes the task of a message's follow-up; one for another text or time is cancelled. A message without any number has none:
+/// nobody could be called.
+pub(super) async fn write_follow_up(
     db: &mut DbConnection,
     message: &Message,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let follow_up = message.fields.follow_up.as_ref().filter(|one| one.by == FollowUpBy::Operator);
-    let Some(follow_up) = follow_up else { return Ok(()) };
-    let is_there: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM tasks WHERE message_id = $1 AND text IS NOT NULL AND state IN ('open', 'claimed'))",
+    let rows = sqlx::query(
+        "SELECT * FROM tasks WHERE message_id = $1 AND text IS NOT NULL AND state IN ('open', 'claimed')",
     )
     .bind(message.id)
-    .fetch_one(&mut *db)
+    .fetch_all(&mut *db)
     .await?;
-    if is_there {
-        return Ok(());
+    let mut is_there = false;
+    for row in &rows {
+        let mut task = task_of(row)?;
+        // One that was tried is due again at another time.
+        let is_wanted = follow_up.is_some_and(|one| {
+            task.text.as_ref() == Some(&one.text) && (task.due_at == one.at || task.attempts > 0)
+        });
+        if is_wanted {
+            is_there = true;
+        } else {
+            (task.state, task.claimed_until) = (TaskState::Cancelled, None);
+            write(&mut *db, &mut task, now).await?;
+        }
     }
+    let Some(follow_up) = follow_up.filter(|_| !is_there) else { return Ok(()) };
     let contact = sqlx::query("SELECT name, number FROM contacts WHERE id = $1")
         .bind(message.fields.contact)
         .fetch_optional(&mut *db)
