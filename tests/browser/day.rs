@@ -87,6 +87,7 @@ async fn a_day_at_the_desk() {
     person.tab.key("c").await;
     person.has_no_pop().await;
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    person.closes_notices().await;
     person.looks("wrap-up").await;
     assert!(person.company().await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
@@ -205,6 +206,7 @@ async fn the_other_views(person: &Person) {
             // A picture of the documents: a call with its course, its message and what was recorded.
             person.presses("tr[data-call]:nth-of-type(2) button").await;
             person.tab.until("the course", "document.querySelectorAll('tr.detail li').length > 1").await;
+            person.closes_notices().await;
             person.is_pictured("past-story-ja-light-1280").await;
         }
     }
