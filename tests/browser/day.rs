@@ -36,6 +36,11 @@ async fn a_day_at_the_desk() {
     person.looks("waiting").await;
     the_state_menu_opens_and_closes(&person).await;
 
+    // The pictures of the documents are of open hours, whenever they are taken.
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let weekly = [json!({ "days": days, "from": "00:00", "to": "23:30" })];
+    service.change_account("A001", json!({ "hours": { "weekly": weekly } })).await;
+
     // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
     let call = lab.place_call(spec).await;
