@@ -165,7 +165,8 @@ async fn from_a_key_to_the_painted_page() {
     let call = person.takes_call(&lab).await;
     person.tab.eval(WATCH).await;
     let mut text = String::new();
-    let paces = [("at a person's pace", Some(PACE), rounds), ("as fast as possible", None, rounds.div_ceil(3))];
+    let paces =
+        [("at a person's pace", Some(PACE), rounds), ("as fast as possible", None, rounds.div_ceil(3))];
     for (words, pace, rounds) in paces {
         let mut typist = Typist::new(&person, pace);
         for _ in 0..rounds {
