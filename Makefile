@@ -79,8 +79,8 @@ pictures: ## renews the pictures of the documents from the browser tests
 page-figures: ## measures the page in Chromium, TIMES (3) times, with the load of the machine
 	@tests/page_figures.sh
 
-images: ## builds and tests the container images
-	@docker/images.sh
+images: ## builds the container images and runs the services of docker/compose.yaml from them; BINARY=FILE takes a program that is built
+	@BINARY=$(BINARY) docker/images.sh
 
 deb: ## builds the Debian package into target/package
 	@packaging/deb.sh

@@ -130,7 +130,7 @@ say_where() {
     printf '\n'
     if [[ -f desktop/dist/index.html ]]; then
       printf '  Open        http://127.0.0.1:%s\n' "$PORT"
-      printf '  Operator       login 1001   password %s\n' "$(password_of 1001)"
+      printf '  Operator       login 1001   password %s   (R, then 1, begins work)\n' "$(password_of 1001)"
       printf '  Supervisor     login 2001   password %s\n' "$(password_of 2001)"
       printf '  Administrator  login admin  password %s\n' "$(password_of admin)"
     fi

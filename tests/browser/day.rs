@@ -36,6 +36,11 @@ async fn a_day_at_the_desk() {
     person.looks("waiting").await;
     the_state_menu_opens_and_closes(&person).await;
 
+    // The pictures of the documents are of open hours, whenever they are taken.
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let weekly = [json!({ "days": days, "from": "00:00", "to": "23:30" })];
+    service.change_account("A001", json!({ "hours": { "weekly": weekly } })).await;
+
     // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
     let call = lab.place_call(spec).await;
@@ -87,6 +92,7 @@ async fn a_day_at_the_desk() {
     person.tab.key("c").await;
     person.has_no_pop().await;
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    person.closes_notices().await;
     person.looks("wrap-up").await;
     assert!(person.company().await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
@@ -205,6 +211,7 @@ async fn the_other_views(person: &Person) {
             // A picture of the documents: a call with its course, its message and what was recorded.
             person.presses("tr[data-call]:nth-of-type(2) button").await;
             person.tab.until("the course", "document.querySelectorAll('tr.detail li').length > 1").await;
+            person.closes_notices().await;
             person.is_pictured("past-story-ja-light-1280").await;
         }
     }

@@ -13,7 +13,7 @@ use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::ids::Extension;
 
 use crate::chromium::Chromium;
-use crate::person::{LEFT, Person};
+use crate::person::Person;
 use crate::support::gateway_rig::{PASSWORD, Rig};
 use crate::support::ids::{call, pbx};
 use crate::support::pbx_lab::{CallSpec, Lab};
@@ -34,7 +34,7 @@ pub(crate) fn keep(name: &str, text: &str) {
     std::fs::write(directory.join(format!("figures-{name}.txt")), format!("{text}\n")).unwrap();
 }
 
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -43,62 +43,6 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     )]
     let rank = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len());
     sorted[rank - 1]
-}
-
-/// From each key that the page gets to the next frame that was painted, in milliseconds.
-const KEY_TO_PAINT: &str = "{
-    globalThis.painted = [];
-    addEventListener('keydown', (event) => {
-        const from = event.timeStamp;
-        requestAnimationFrame(() => {
-            const { port1, port2 } = new MessageChannel();
-            port1.onmessage = () => painted.push(performance.now() - from);
-            port2.postMessage(undefined);
-        });
-    }, { capture: true });
-    0
-}";
-
-#[tokio::test]
-async fn from_a_key_to_the_painted_page() {
-    let lab = Lab::start().await;
-    let mut service = Service::start(&lab).await;
-    let browser = Chromium::start().await;
-    lab.phone("1001").rings_for_ever().await;
-    let person = Person::signs_in(&browser, &service, "1001").await;
-    person.is_ready().await;
-    person.tab.eval(KEY_TO_PAINT).await;
-    let call = person.takes_call(&lab).await;
-    for _ in 0..10 {
-        // Orders' places, views and menus, and a message as it is typed.
-        for key in ["t", "Escape", "r", "Escape", "2", "3", "4", "1"] {
-            person.tab.key(key).await;
-        }
-        person.tab.key("m").await;
-        person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
-        for key in "nouki no kakunin wo onegai".chars() {
-            person.tab.key(&key.to_string()).await;
-        }
-        person.tab.key("Escape").await;
-        person.tab.until("the caret to leave", LEFT).await;
-    }
-    person.tab.until("each frame", "painted.length >= 300").await;
-    let mut took: Vec<f64> =
-        person.tab.eval("painted").await.as_array().unwrap().iter().filter_map(Value::as_f64).collect();
-    took.sort_by(f64::total_cmp);
-    keep(
-        "keys",
-        &format!(
-            "key to painted page, {} keys: p50 {:.0} ms, p95 {:.0} ms, most {:.0} ms",
-            took.len(),
-            quantile(&took, 0.5),
-            quantile(&took, 0.95),
-            quantile(&took, 1.0)
-        ),
-    );
-    call.hang_up().await;
-    browser.close().await;
-    service.stop().await;
 }
 
 #[tokio::test]

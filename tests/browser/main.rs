@@ -20,6 +20,7 @@ mod day;
 mod figures;
 mod first_run;
 mod hostile;
+mod key_figures;
 mod keys;
 mod messages;
 mod narrow;

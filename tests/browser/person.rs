@@ -196,6 +196,12 @@ impl Person {
         self.tab.until(selector, &click).await;
     }
 
+    /// Closes what the page says for some seconds, which covers a part of it.
+    pub(crate) async fn closes_notices(&self) {
+        self.tab.eval("document.querySelectorAll('.notices button').forEach((one) => one.click())").await;
+        self.tab.until("no notice", "!document.querySelector('.notice')").await;
+    }
+
     /// Allows and enables notifications; from now on notifications and tones are recorded.
     pub(crate) async fn wants_notifications(&self) {
         self.tab.eval(LISTEN).await;

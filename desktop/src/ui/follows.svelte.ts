@@ -10,6 +10,7 @@
 import { desk } from '../desk/desk.svelte.ts';
 import { addressOf, hashOf, type Address } from './address.ts';
 import { views } from './keys.svelte.ts';
+import { afterPaint } from './paint.ts';
 import { ui } from './ui.svelte.ts';
 import { wall } from './wall.svelte.ts';
 
@@ -41,8 +42,11 @@ export function followAddress(): void {
   $effect(() => {
     const hash = hashOf(opened());
     if (!user || (wall.isOpen && role !== 'operator') || location.hash === hash) return;
-    if (location.hash) history.pushState(null, '', hash);
-    else history.replaceState(null, '', hash);
+    afterPaint(() => {
+      if (!desk.session || location.hash === hash) return;
+      if (location.hash) history.pushState(null, '', hash);
+      else history.replaceState(null, '', hash);
+    });
   });
 
   $effect(() => {
