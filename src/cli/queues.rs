@@ -35,7 +35,7 @@ impl Queues {
         let mut table = Table::new(["QUEUE", "STRATEGY", "MEMBERS", "ACCOUNTS", "TEMPLATES", "FINDINGS"]);
         for queue in items {
             let text = |key: &str| plain(queue[key].as_str().unwrap_or("-"));
-            let words = |key: &str| listed(&queue[key], |one| one.as_str());
+            let words = |key: &str| listed(&queue[key]);
             let members = queue["members"].as_array().map_or(0, Vec::len).to_string();
             table.row([
                 &text("name"),
@@ -51,8 +51,8 @@ impl Queues {
     }
 }
 
-fn listed<'a>(items: &'a Value, text: impl Fn(&'a Value) -> Option<&'a str>) -> String {
-    let words: Vec<&str> = items.as_array().into_iter().flatten().filter_map(text).collect();
+fn listed(items: &Value) -> String {
+    let words: Vec<&str> = items.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if words.is_empty() { "-".to_owned() } else { plain(&words.join(", ")) }
 }
 
