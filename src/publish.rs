@@ -103,6 +103,7 @@ use crate::contract::callback::CallbackMark;
 use crate::contract::callflow::Override;
 use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use crate::contract::fax::Fax;
+use crate::contract::guidance_draft::GuidanceDraft;
 use crate::contract::message::Message;
 use crate::contract::notice::AccountNotice;
 use crate::contract::operator::StateView;
@@ -358,6 +359,13 @@ pub fn override_changed(kind: EventKind, one: &Override, at: Timestamp) -> NewEv
 #[must_use]
 pub fn callflow(kind: EventKind, data: Value, call: Option<CallId>, at: Timestamp) -> NewEvent {
     NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
+/// Guidance that was recorded by telephone: it waits, or callers hear it, or it was discarded. For the supervisors.
+#[must_use]
+pub fn guidance(kind: EventKind, draft: &GuidanceDraft, at: Timestamp) -> NewEvent {
+    let data = serde_json::to_value(draft).unwrap_or_default();
+    NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 
 /// A person left the service.

@@ -18,6 +18,7 @@
 //! | `override_without_end` | an override has no end and was set more than a day ago: it may have been forgotten |
 //! | `plan_ends` | a plan at the PBX ends within seven days: no daemon has written it for weeks |
 //! | `holidays_computed` | a year of the 35 days, or from March on the next year, has no table of the Cabinet Office: its holidays are computed by the law |
+//! | `guidance_waiting` | guidance that somebody of the account recorded by telephone waits for an administrator: callers hear the one before |
 //!
 //! Invariant: pure; found by the compilation itself, so what is not found here is what the PBX gets.
 
@@ -32,6 +33,7 @@ use super::schedule::{HORIZON_DAYS, minute_of, timestamp};
 use super::step::SHIPPED_SOUNDS;
 use super::{Letter, PLANS_LEFT_DAYS_MIN, Rules, Schedule, SeenAtPbx, Variant, World};
 use crate::contract::callflow::{CallflowFields, OfferedWhen, Override};
+use crate::contract::guidance_draft::{GuidanceDraft, RecordedGuidance};
 use crate::contract::holidays::HolidaySource;
 use crate::contract::records::Account;
 use crate::ids::RecordId;
@@ -98,6 +100,8 @@ pub enum FindingKind {
     PlanEnds,
     /// A year's holidays are computed.
     HolidaysComputed,
+    /// Guidance that somebody of the account recorded waits to be confirmed.
+    GuidanceWaiting,
 }
 
 /// Everything that is found at `now`, by kind. `seen`: what is known of the PBX.
@@ -296,6 +300,20 @@ fn computed_years(world: &World<'_>, now: Timestamp) -> Vec<Finding> {
 }
 
 impl Finding {
+    /// A recording that waits for an administrator; none of one that waits for a time.
+    #[must_use]
+    pub fn waiting(draft: &GuidanceDraft) -> Option<Self> {
+        let at = draft.recorded_at;
+        (draft.used_from == RecordedGuidance::Confirmed).then(|| Self {
+            kind: FindingKind::GuidanceWaiting,
+            account: Some(draft.account),
+            account_name: draft.account_name.clone(),
+            detail: format!(
+                "guidance recorded by telephone at {at:.0} waits: hear it, then confirm or discard it (toritsugi callflow confirm)"
+            ),
+        })
+    }
+
     /// What is found of an account.
     #[must_use]
     pub fn of_account(kind: FindingKind, account: &Account, detail: String) -> Self {

@@ -1,7 +1,6 @@
 //! `toritsugi callflow`: how calls of accounts are treated before an operator, overrides, and whether the PBX has them.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -11,14 +10,13 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::caller_rules::{Allow, Prefer, Refuse, Rules};
 use super::callflow_pin::Pin;
+use super::callflow_recordings::{Confirm, Discard, Recordings};
+use super::callflow_sync::SyncArgs;
 use super::callflow_templates::{DeleteTemplate, SaveTemplate, Templates};
 use super::client::{Client, ClientArgs, Ids};
 use super::named;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 use super::when;
-
-/// How often `sync --wait` asks.
-const WAIT_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct Callflow {
@@ -59,6 +57,12 @@ enum CallflowCommand {
     /// Set the PIN with which somebody of an account records its guidance by telephone; it is read from the terminal, or from
     /// standard input.
     Pin(Pin),
+    /// List guidance that accounts recorded by telephone and that callers do not hear yet.
+    Recordings(Recordings),
+    /// Confirm guidance that an account recorded by telephone: callers hear it from the next call on.
+    Confirm(Confirm),
+    /// Discard guidance that an account recorded by telephone: callers hear what they heard before.
+    Discard(Discard),
     /// List what would treat calls in another way than somebody expects, in the next 35 days; the exit code is 1 where
     /// something is found for an account.
     Check(List),
@@ -122,6 +126,9 @@ struct Set {
     /// What callers hear out of hours: a sound of the PBX; empty: the shipped one.
     #[arg(long, value_name = "SOUND")]
     closed_guidance: Option<String>,
+    /// From when on they hear what somebody of the account records by telephone.
+    #[arg(long, value_name = "WHEN", value_parser = ["now", "next_closing", "confirmed"])]
+    recorded_guidance: Option<String>,
     /// What callers hear on holidays; empty: as out of hours.
     #[arg(long, value_name = "SOUND")]
     holiday_guidance: Option<String>,
@@ -216,17 +223,6 @@ struct End {
     client: ClientArgs,
 }
 
-#[derive(Debug, Args)]
-struct SyncArgs {
-    /// Wait until it has, for so many seconds at most.
-    #[arg(long, value_name = "SECONDS")]
-    wait: Option<u64>,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: Output,
-}
-
 impl Callflow {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -245,6 +241,9 @@ impl Callflow {
             CallflowCommand::SaveTemplate(command) => command.run(global).await,
             CallflowCommand::DeleteTemplate(command) => command.run(global).await,
             CallflowCommand::Pin(command) => command.run(global).await,
+            CallflowCommand::Recordings(command) => command.run(global).await,
+            CallflowCommand::Confirm(command) => command.run(global).await,
+            CallflowCommand::Discard(command) => command.run(global).await,
             CallflowCommand::End(command) => command.run(global).await,
             CallflowCommand::Sync(command) => command.run(global).await,
         }
@@ -387,6 +386,7 @@ impl Set {
             ("guidance", self.guidance),
             ("announcement", self.announcement),
             ("closed_guidance", self.closed_guidance),
+            ("recorded_guidance", self.recorded_guidance),
             ("holiday_guidance", self.holiday_guidance),
             ("override_guidance", self.override_guidance),
             ("overflow_guidance", self.overflow_guidance),
@@ -555,41 +555,6 @@ impl End {
         client.delete(&format!("/v1/overrides/{id}")).await?;
         print_line("ended; the hours hold again")?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl SyncArgs {
-    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let client = self.client.client(global)?;
-        let until = std::time::Instant::now() + Duration::from_secs(self.wait.unwrap_or(0));
-        loop {
-            let status: Value = client.get("/v1/callflow", &[]).await?;
-            let is_level = status["state"] == "level";
-            if !is_level && std::time::Instant::now() < until {
-                tokio::time::sleep(WAIT_INTERVAL).await;
-                continue;
-            }
-            if self.output.json {
-                print_json(&status)?;
-            } else {
-                print_line(&plain(&synced(&status)))?;
-            }
-            return Ok(if is_level { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-    }
-}
-
-fn synced(status: &Value) -> String {
-    let problem = status["problem"].as_str().map_or_else(String::new, |problem| format!(": {problem}"));
-    match status["state"].as_str().unwrap_or_default() {
-        "level" => format!("the PBX has all {} keys", status["wanted"]),
-        "writing" => format!(
-            "the PBX lacks {} of {} keys; they are being written",
-            status["missing"], status["wanted"]
-        ),
-        "behind" => format!("the PBX lacks {} of {} keys{problem}", status["missing"], status["wanted"]),
-        "unread" => "the PBX's keys are being read".to_owned(),
-        _ => "this daemon does not write: it does not lead, or its link to the PBX is down".to_owned(),
     }
 }
 

@@ -259,6 +259,28 @@ mod tests {
     }
 
     #[test]
+    fn each_option_has_a_japanese_text() {
+        fn untranslated(command: &Command, path: &str, missing: &mut BTreeSet<String>) {
+            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for help in shown.filter_map(Arg::get_help) {
+                let help = help.to_string();
+                if translated(&help) == help {
+                    missing.insert(format!("{path}: {help}"));
+                }
+            }
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+            {
+                untranslated(sub, &format!("{path} {}", sub.get_name()), missing);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        let mut missing = BTreeSet::new();
+        untranslated(&command, "toritsugi", &mut missing);
+        assert!(missing.is_empty(), "add to language/ja.txt: {missing:#?}");
+    }
+
+    #[test]
     fn the_japanese_help_has_no_english_headings() {
         let mut command = describe_in(Cli::command(), Language::Ja);
         let first = command.render_help().to_string();

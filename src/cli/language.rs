@@ -163,6 +163,74 @@ mod tests {
         assert_eq!(fill("{} と {} と {name}", &["a", "b"]), "a と b と {name}");
     }
 
+    /// The text of the literal that begins behind an opening quote, as a key: with `{}` for what is filled in.
+    fn key(literal: &str) -> String {
+        let (mut text, mut chars) = (String::new(), literal.chars().peekable());
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => break,
+                '\\' => match chars.next() {
+                    Some('\n') => while chars.next_if(|c| c.is_whitespace()).is_some() {},
+                    Some('n') => text.push('\n'),
+                    Some(other) => text.push(other),
+                    None => break,
+                },
+                '{' | '}' if chars.next_if_eq(&c).is_some() => text.push(c),
+                '{' => {
+                    chars.by_ref().find(|c| *c == '}');
+                    text.push_str("{}");
+                }
+                other => text.push(other),
+            }
+        }
+        text
+    }
+
+    /// The errors that a source file writes in words.
+    fn errors(source: &str) -> Vec<String> {
+        const WRITERS: [&str; 6] =
+            ["bail!(", "anyhow!(", "ensure!(", ".context(", ".with_context(", "print_error("];
+        let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let mut found = Vec::new();
+        for writer in WRITERS {
+            for (at, _) in source.match_indices(writer) {
+                let rest = &source[at + writer.len()..];
+                let Some(open) = rest.find('"').filter(|open| !rest[..*open].contains(';')) else { continue };
+                let before = rest[..open].trim_end();
+                if before.is_empty() || before.ends_with(',') || before.ends_with("format!(") {
+                    let text = key(&rest[open + 1..]);
+                    found.push(text.strip_prefix("toritsugi: ").unwrap_or(&text).to_owned());
+                }
+            }
+        }
+        found
+    }
+
+    fn sources(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        let mut found: Vec<_> =
+            files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).collect();
+        directories.iter().for_each(|directory| found.extend(sources(directory)));
+        found
+    }
+
+    #[test]
+    fn each_error_of_the_command_line_has_a_japanese_text() {
+        let cli = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+        let mut count = 0;
+        let mut missing = Vec::new();
+        for path in sources(&cli) {
+            let errors = errors(&std::fs::read_to_string(&path).unwrap());
+            count += errors.len();
+            let of_words = errors.into_iter().filter(|text| text.chars().any(|c| c.is_ascii_alphabetic()));
+            let untold = of_words.filter(|text| PAIRS.iter().all(|(english, _)| english != text));
+            missing.extend(untold.map(|text| format!("{}: {text}", path.display())));
+        }
+        assert!(count > 100, "{count}");
+        assert!(missing.is_empty(), "add to language/ja.txt:\n{}", missing.join("\n"));
+    }
+
     #[test]
     fn the_file_has_pairs_with_the_same_holes() {
         for (english, japanese) in PAIRS.iter() {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `search`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `words`, `teams`, `undo`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `search`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `queues`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `words`, `teams`, `undo`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -26,6 +26,8 @@ mod billing;
 mod caller_rules;
 mod callflow;
 mod callflow_pin;
+mod callflow_recordings;
+mod callflow_sync;
 mod callflow_templates;
 mod calls;
 mod check;
@@ -56,6 +58,7 @@ mod notices;
 mod operators;
 mod output;
 mod password;
+mod queues;
 mod records;
 mod replay;
 mod reports;
@@ -165,6 +168,8 @@ enum Command {
     Search(search::Search),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
+    /// List the PBX's queues with their members, the accounts whose callers wait in them, and what is worth a look.
+    Queues(queues::Queues),
     /// Set an operator's state, or finish an operator's after-call work.
     Operator(operators::Operator),
     /// Listen to an operator and the caller; nobody hears you.
@@ -243,8 +248,7 @@ enum Command {
     /// The desk phone of `make demo`.
     #[command(hide = true)]
     DemoPhone(demo_phone::DemoPhone),
-    /// Exit with 0 if the daemon of this configuration answers, else with 1.
-    #[command(hide = true)]
+    /// Exit with 0 if the daemon of this configuration answers, else with 1; or list what works and what to do.
     Health(health::Health),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
@@ -286,6 +290,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reports(command) => command.run(global).await,
         Command::Search(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
+        Command::Queues(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,
         Command::Whisper(command) => command.run(global, supervise::Mode::Whisper).await,

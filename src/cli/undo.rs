@@ -1,4 +1,5 @@
-//! `toritsugi undo`: what was deleted in the last ten minutes, and how it comes back: accounts, contacts, customers, users.
+//! `toritsugi undo`: what was deleted in the last ten minutes, and how it comes back: accounts, contacts, customers, users, and merges of
+//! customers.
 
 use std::process::ExitCode;
 

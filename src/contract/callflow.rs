@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::contract::guidance_draft::RecordedGuidance;
 use crate::identity::printable;
 use crate::ids::RecordId;
 
@@ -92,6 +93,9 @@ pub struct CallflowFields {
     /// What callers hear out of hours; absent: `toritsugi/closed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_guidance: Option<String>,
+    /// From when on that is what somebody of the account records by telephone: at once, from the next time on at which the account
+    /// closes, or when an administrator has confirmed it.
+    pub recorded_guidance: RecordedGuidance,
     /// What callers hear on a holiday on which the account is closed; absent: as out of hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holiday_guidance: Option<String>,
@@ -291,6 +295,7 @@ impl Default for CallflowFields {
             announce_place: false,
             guidance: GuidanceMode::default(),
             closed_guidance: None,
+            recorded_guidance: RecordedGuidance::default(),
             holiday_guidance: None,
             override_guidance: None,
             overflow_guidance: None,

@@ -185,6 +185,12 @@ event_kinds! {
     CallflowBehind = "callflow.behind",
     /// The PBX treated a call as one of another account than the daemon.
     CallflowDisagreed = "callflow.disagreed",
+    /// Somebody of an account recorded guidance by telephone.
+    GuidanceRecorded = "guidance.recorded",
+    /// Callers hear guidance that had waited.
+    GuidanceUsed = "guidance.used",
+    /// Guidance that had waited was discarded.
+    GuidanceDiscarded = "guidance.discarded",
     /// The link to the PBX is up, and the live calls match the PBX's channel list.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.

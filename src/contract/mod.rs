@@ -34,6 +34,7 @@ pub mod event;
 pub mod event_id;
 pub mod extension_pattern;
 pub mod fax;
+pub mod guidance_draft;
 pub mod guidance_pin;
 pub mod history;
 pub mod holidays;

@@ -302,6 +302,27 @@ pub struct PbxQueue {
     pub members: Vec<PbxQueueMember>,
     /// What is worth a look.
     pub findings: Vec<PbxQueueFinding>,
+    /// The accounts whose callflow lets callers wait in it, by code; at most 100 of them.
+    pub accounts: Vec<PbxQueueAccount>,
+    /// How many accounts those are.
+    pub accounts_count: usize,
+    /// The codes of the callflow templates that name it.
+    pub templates: Vec<String>,
+}
+
+/// Most accounts that are named with a queue.
+pub const QUEUE_ACCOUNTS_MAX: usize = 100;
+
+/// An account whose callers wait in a queue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub struct PbxQueueAccount {
+    /// Its code.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// The account.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
 }
 
 /// A member of a queue.
@@ -328,7 +349,7 @@ pub struct PbxQueueMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PbxQueueFinding {
-    /// The configuration names it, and the PBX does not have it.
+    /// The configuration or a callflow names it, and the PBX does not have it.
     Missing,
     /// The configuration does not name it: members are paused by their states, and nobody becomes a member.
     NotConfigured,

@@ -8,9 +8,17 @@
 //! | either, where the daemon takes no recordings or brings no sounds | `off` |
 //! | `over` | - |
 //!
-//! Invariant: only the leader answers. The loop waits for neither the store nor the PBX.
+//! What waited for an account to close becomes its guidance once the account is open: nobody hears it until then.
+//!
+//! Invariant: only the leader answers, and lets callers hear what waited. The loop waits for neither the store nor the PBX.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use crate::ami::action::Action;
@@ -18,16 +26,70 @@ use crate::ami::client::Handle;
 use crate::ami::event::{Channel, Event, user_text};
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::contract::audit::AuditEntry;
+use crate::contract::event::EventKind;
 use crate::contract::guidance_pin::GuidancePin;
 use crate::directory::Directory;
 use crate::ids::{CallId, ChannelId};
-use crate::store::Store;
+use crate::journal::entry::JournalEntry;
+use crate::publish;
+use crate::store::guidance_drafts::NamedOutcome;
+use crate::store::{Store, StoreError};
 use crate::voice::{GuidanceCaller, GuidanceRecorder};
 
 /// The event of `toritsugi-guidance` in the dialplan.
 const EVENT: &str = "ToritsugiGuidance";
 /// The variable in which the dialplan finds the answer.
 const ANSWER: &str = "TORITSUGI_GUIDANCE";
+
+/// How often recordings that wait for their accounts to close are looked at.
+const DUE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Lets callers hear what waited for its account to close, until `shutdown`.
+pub(super) async fn run(directory: Directory, bus: Bus, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(DUE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if !bus.is_leader() {
+            continue;
+        }
+        if let Err(error) = use_due(&directory, &bus, Timestamp::now()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "guidance that waits cannot be read; it waits on");
+        }
+    }
+}
+
+/// Names in the callflows what waited until `now` for its account to close.
+async fn use_due(directory: &Directory, bus: &Bus, now: Timestamp) -> Result<(), StoreError> {
+    for draft in directory.guidance_due(now).await? {
+        let by =
+            directory.account(draft.account).map(|account| account.fields.name.clone()).unwrap_or_default();
+        let store = directory.store();
+        if store.name_closed_guidance((draft.account, &draft.name), &by, now).await?
+            == NamedOutcome::NoCallflow
+        {
+            continue;
+        }
+        store.end_guidance_draft(draft.account, draft.sound).await?;
+        bus.record(JournalEntry::Audit(Box::new(AuditEntry {
+            at: now,
+            actor: None,
+            actor_name: String::new(),
+            action: "guidance.used".into(),
+            subject: draft.account_name.clone(),
+            subject_id: Some(draft.account),
+            call: None,
+            details: json!({ "name": draft.name }),
+        })));
+        bus.publish(publish::guidance(EventKind::GuidanceUsed, &draft, now));
+    }
+    Ok(())
+}
 
 /// What the dialplan asks for.
 enum Request {

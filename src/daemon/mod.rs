@@ -243,7 +243,7 @@ pub async fn run_on(
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), rows_purged, link_shutdown.clone()));
     let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
     tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
-    keep_directory(&directory, &tasks, &link_shutdown);
+    keep_directory(&directory, bus, &tasks, &link_shutdown);
     if let Some(receiver) = fax_receiver {
         let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
         tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
@@ -390,10 +390,11 @@ async fn mail_of_house(
     Ok((Some(settings), paths))
 }
 
-/// Starts the tasks that keep accounts in memory and customers searchable.
-fn keep_directory(directory: &Directory, tasks: &TaskTracker, shutdown: &CancellationToken) {
+/// Starts the tasks that keep accounts in memory and customers searchable, and that let callers hear guidance that waited.
+fn keep_directory(directory: &Directory, bus: &Bus, tasks: &TaskTracker, shutdown: &CancellationToken) {
     tasks.spawn(refresh_directory(directory.clone(), shutdown.clone()));
     tasks.spawn(search_texts::run(directory.clone(), shutdown.clone()));
+    tasks.spawn(guidance::run(directory.clone(), bus.clone(), shutdown.clone()));
 }
 
 fn warn_of_open_secrets(config: &Config) {

@@ -118,7 +118,9 @@ impl OfflineLog {
         let of_pbx = pong.text("Timestamp").and_then(|text| text.split('.').next()?.parse().ok());
         let now = of_pbx.unwrap_or_else(|| Timestamp::now().as_second());
         // Refused: the actions user has no right to set a variable, which check names.
-        let _ = self.pbx.send(Action::set_alive(now)).await;
+        if self.pbx.send(Action::set_alive(now)).await.is_accepted() {
+            self.following.set_heartbeat(Timestamp::now());
+        }
     }
 
     /// Records what the PBX has; returns how many calls.

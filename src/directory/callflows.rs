@@ -2,7 +2,7 @@
 //!
 //! Invariant: hours, holidays and accounts come from memory, as for a pop; callflows and overrides from the store.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,13 +10,15 @@ use jiff::Timestamp;
 use super::lookup::Directory;
 use crate::callflow::guidance::announcement_ms_max;
 use crate::callflow::{
-    Because, CallflowThen, Change, Entries, Finding, FindingKind, Hint, Key, OnCall, Rules, SHIPPED_SOUNDS,
-    SeenAtPbx, Source, Value, World, base_of, compile, findings, hint_of,
+    Because, CallflowThen, Change, Entries, Finding, FindingKind, Hint, Key, Letter, OnCall, Rules,
+    SHIPPED_SOUNDS, SeenAtPbx, Source, Value, World, base_of, compile, findings, hint_of,
 };
 use crate::contract::caller_rule::{CallerRule, CallerRuleKind};
 use crate::contract::callflow::{CallflowFields, OfferedWhen, Override};
 use crate::contract::card::Card;
-use crate::contract::records::Account;
+use crate::contract::guidance_draft::{GuidanceDraft, RecordedGuidance};
+use crate::contract::operator::PbxQueueAccount;
+use crate::contract::records::{Account, Contact};
 use crate::contract::sound::SOUND_FOLDER;
 use crate::ids::RecordId;
 use crate::numbers::Number;
@@ -32,6 +34,15 @@ pub struct TemplateEffect {
     pub plans: usize,
     /// The numbers that lead to these plans.
     pub numbers: usize,
+}
+
+/// Who lets callers wait in a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueUsers {
+    /// The accounts.
+    pub accounts: Vec<PbxQueueAccount>,
+    /// The codes of the templates.
+    pub templates: Vec<String>,
 }
 
 /// What plans are compiled from.
@@ -132,7 +143,7 @@ impl Directory {
         hint_of(card, rule.as_deref(), announces, self.plan())
     }
 
-    /// The codes of the accounts and templates whose callflow names this sound.
+    /// The codes of the accounts and templates whose callflow names this sound, and of the account for which it waits.
     ///
     /// # Errors
     /// The store failed.
@@ -145,7 +156,61 @@ impl Directory {
         }
         let templates = self.store().callflow_templates().await?;
         found.extend(templates.into_iter().filter(|one| names(&one.fields)).map(|one| one.code));
+        let waiting = self.store().guidance_drafts().await?;
+        let waiting = waiting.into_iter().filter(|draft| draft.name == sound);
+        found.extend(
+            waiting.filter_map(|draft| self.account(draft.account)).map(|one| one.fields.code.clone()),
+        );
         Ok(found)
+    }
+
+    /// Which accounts and templates let callers wait in which queues, by the queue's name. The accounts of each are sorted by code.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn queue_users(&self) -> Result<BTreeMap<String, QueueUsers>, StoreError> {
+        let queues_of = |fields: &CallflowFields| {
+            let both = [Some(fields.queue.clone()), fields.second_queue.clone()];
+            both.into_iter().flatten().collect::<BTreeSet<_>>()
+        };
+        let mut found: BTreeMap<String, QueueUsers> = BTreeMap::new();
+        for stored in self.store().callflows().await? {
+            let Some(account) = self.account(stored.account) else { continue };
+            for queue in queues_of(&stored.fields) {
+                let fields = &account.fields;
+                found.entry(queue).or_default().accounts.push(PbxQueueAccount {
+                    code: fields.code.clone(),
+                    name: fields.name.clone(),
+                    id: account.id,
+                });
+            }
+        }
+        for template in self.store().callflow_templates().await? {
+            for queue in queues_of(&template.fields) {
+                found.entry(queue).or_default().templates.push(template.code.clone());
+            }
+        }
+        found.values_mut().for_each(|users| users.accounts.sort_unstable());
+        Ok(found)
+    }
+
+    /// The recordings that waited for the next closing of their accounts and that callers may hear at `at`: the account has been open
+    /// since they were recorded, so nobody who calls until it closes hears them.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn guidance_due(&self, at: Timestamp) -> Result<Vec<GuidanceDraft>, StoreError> {
+        let mut due = Vec::new();
+        for draft in self.store().guidance_drafts().await? {
+            if draft.used_from != RecordedGuidance::NextClosing {
+                continue;
+            }
+            let changes = self.callflow_changes(draft.account, (draft.recorded_at, at)).await?;
+            if changes.iter().any(|change| change.treatment.letter == Letter::Open) {
+                due.push(draft);
+            }
+        }
+        Ok(due)
     }
 
     /// What a template would change if it had these settings: how many accounts follow it, and how many of their plans and of
@@ -228,13 +293,20 @@ impl Directory {
 
     /// The contacts of those accounts whose callflows reach who is on call.
     async fn on_call_of(&self, sources: &[Source]) -> Result<HashMap<RecordId, OnCall>, StoreError> {
-        let mut found = HashMap::new();
         let reaches =
             |source: &&Source| source.callflow.as_ref().is_some_and(CallflowFields::reaches_on_call);
-        for source in sources.iter().filter(reaches) {
-            found.insert(source.account.id, self.on_call(&source.account).await?);
+        let reaching: Vec<&Source> = sources.iter().filter(reaches).collect();
+        let ids: Vec<RecordId> = reaching.iter().map(|source| source.account.id).collect();
+        let mut contacts: HashMap<RecordId, Vec<Contact>> = HashMap::new();
+        for contact in self.store().contacts_on_call(&ids).await? {
+            contacts.entry(contact.fields.account).or_default().push(contact);
         }
-        Ok(found)
+        let on_call = |source: &Source| {
+            let account = &source.account;
+            let contacts = contacts.remove(&account.id).unwrap_or_default();
+            (account.id, OnCall::of(account, contacts, self.plan()))
+        };
+        Ok(reaching.into_iter().map(on_call).collect())
     }
 
     async fn on_call(&self, account: &Account) -> Result<OnCall, StoreError> {
@@ -255,6 +327,7 @@ impl Directory {
         let mut found = self.untreated(&records);
         found.extend(self.undelivered(&records, at).await?);
         found.extend(self.wrong_sounds(&records).await?);
+        found.extend(self.store().guidance_drafts().await?.iter().filter_map(Finding::waiting));
         let directory = self.clone();
         let of_plans = tokio::task::spawn_blocking(move || {
             let base = directory.plan_base(at);

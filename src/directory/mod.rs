@@ -41,6 +41,7 @@ mod over_postgres {
     mod tests;
 }
 
+pub use callflows::QueueUsers;
 pub use edit::{EditError, Edited};
 pub use lookup::{Directory, DirectoryOptions};
 pub use resolution::{DialledHeader, Resolution};

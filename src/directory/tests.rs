@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::contract::card::{Card, MatchedBy};
 use crate::contract::history::FinishedCall;
 use crate::contract::hours::Hours;
-use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
+use crate::contract::records::{AccountFields, ContactFields, CustomerFields, OnCallShift};
 use crate::directory::explain::{CustomerMatchReason, ExplainRequest, MatchResult};
 use crate::directory::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
@@ -507,6 +507,47 @@ async fn customers_and_contacts_are_changed_and_deleted() {
     directory.delete_contact(contacts[0].id, DELETED).await.unwrap();
     let page = directory.store().contacts(Some(fixture.sakura), None, 10).await.unwrap();
     assert_eq!(page.items.len(), 2);
+}
+
+#[tokio::test]
+async fn the_contacts_on_call_of_several_accounts_are_read_at_once_and_are_those_of_each() {
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
+    let fields = AccountFields { code: "Z9".into(), name: "みなと".into(), ..AccountFields::default() };
+    let other = directory.create_account(fields, AT).await.unwrap();
+    for (account, name, order, shifts) in [
+        (fixture.sakura, "二", Some(2), Vec::new()),
+        (other.id, "甲", Some(1), Vec::new()),
+        (fixture.sakura, "一", Some(1), Vec::new()),
+        (fixture.sakura, "当番でない", None, Vec::new()),
+        (
+            fixture.sakura,
+            "日",
+            None,
+            vec![OnCallShift { from: AT, until: AT + jiff::SignedDuration::from_hours(1) }],
+        ),
+    ] {
+        let fields = ContactFields {
+            on_call_order: order,
+            on_call_shifts: shifts,
+            number: Some("09055500011".into()),
+            ..ContactFields::named(account, name)
+        };
+        directory.create_contact(fields, AT).await.unwrap();
+    }
+    let of = async |accounts: &[RecordId]| {
+        let found = directory.store().contacts_on_call(accounts).await.unwrap();
+        found.into_iter().map(|contact| (contact.fields.account, contact.fields.name)).collect::<Vec<_>>()
+    };
+    let names = |account: RecordId, found: &[(RecordId, String)]| {
+        let of_account = found.iter().filter(|(of, _)| *of == account).map(|(_, name)| name.clone());
+        of_account.collect::<Vec<_>>()
+    };
+    let found = of(&[other.id, fixture.sakura]).await;
+    assert_eq!(names(fixture.sakura, &found), ["一", "二", "日"]);
+    assert_eq!(names(other.id, &found), ["甲"]);
+    assert_eq!(of(&[other.id]).await.len(), 1);
+    assert_eq!(of(&[]).await, []);
 }
 
 #[tokio::test]

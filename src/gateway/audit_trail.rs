@@ -7,7 +7,7 @@
 //! | `token.created`, `token.revoked` | a person's token |
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`, `imported`) | a record; the names of the fields that a request set, of an account and a contact also the fields that differ, before and after (of a contact's number and address the last characters) |
-//! | `customer.merged` | the customer who stays; the id of the one who went |
+//! | `customer.merged`, `customer.separated` | the customer who stays, with the id of the one who went; the one who is back |
 //! | `records.exported` | a file of accounts, customers, contacts or users |
 //! | `words.changed` | a list of words; the words before and after |
 //! | `team.renamed` | a team; its name before and after |
@@ -27,8 +27,10 @@
 //! | `caller_rule.set`, `caller_rule.deleted` | the account; what the rule does, its id, until when |
 //! | `sound.uploaded`, `sound.deleted` | a sound; its name and title |
 //! | `guidance_pin.set`, `guidance_pin.removed` | the account; what is entered for it, and not the PIN |
+//! | `guidance.used`, `guidance.discarded` | the account; the recording that had waited, and what callers heard before |
 //! | `override.set`, `override.ended` | the account, or none for the whole service; what it does, until when, why |
 //! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
+//! | `holiday.imported` | the Cabinet Office's table; how many days, of which years |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
 //! | `webhook.retried`, `webhook.tested` | a delivery; a receiver |

@@ -23,6 +23,7 @@ use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::StoreError;
 use crate::store::customer_changes::{CustomerAction, CustomerChange};
+use crate::store::deletions::DeletedBy;
 use crate::store::erasure::SentCopies;
 
 /// What was changed of a customer.
@@ -80,7 +81,8 @@ pub(crate) async fn sent(
 }
 
 /// Makes another customer of the account part of this one: its numbers, flags and notes are added, fields that are empty here
-/// are taken from it, its calls and messages move, and its record is deleted. That cannot be undone.
+/// are taken from it, its calls and messages move, and its record is deleted. For ten minutes that can be undone, by the id of
+/// the other one (`POST /v1/deletions/{record}/undo`), as long as nobody changes the one who stays.
 #[utoipa::path(post, path = "/v1/customers/{customer}/merge", tag = "customers", operation_id = "merge_customers",
     params(
         ("customer" = uuid::Uuid, Path, description = "The customer who stays"),
@@ -114,7 +116,8 @@ pub(crate) async fn merge(
     let whole = merged(&kept.fields, &gone.fields);
     let checked = whole.checked(state.app.directory.plan()).map_err(EditError::from)?;
     let (both, now) = (((kept.id, kept.changed_at), (gone.id, gone.changed_at)), state.app.clock.now());
-    let done = match state.app.store.merge_customers(both.0, both.1, &checked, now).await {
+    let by = DeletedBy { name: &caller.person.name, at: now };
+    let done = match state.app.store.merge_customers(both.0, both.1, &checked, by).await {
         Err(StoreError::Changed { .. }) => {
             let current = state.app.store.customer(id).await?;
             return Err(Problem::from(Kind::RecordChanged).record(&current));

@@ -52,6 +52,8 @@ struct Probed {
     last: Option<(Instant, bool)>,
     /// When a write last succeeded.
     written_at: Option<Instant>,
+    /// How long the last write that succeeded took.
+    took: Option<Duration>,
 }
 
 impl StoreProbe {
@@ -65,13 +67,20 @@ impl StoreProbe {
         };
         is_up && store.stalled().is_empty()
     }
+
+    /// How long the last write that succeeded took.
+    pub(crate) async fn latency(&self) -> Option<Duration> {
+        self.0.lock().await.took
+    }
 }
 
 impl Probed {
     async fn test(&mut self, store: &Store) -> bool {
+        let began = Instant::now();
         let is_up = match store.probe_write().await {
             Ok(()) => {
                 self.written_at = Some(Instant::now());
+                self.took = Some(began.elapsed());
                 true
             }
             Err(StoreError::Busy) if self.written_at.is_some_and(|at| at.elapsed() < BUSY_GRACE) => true,

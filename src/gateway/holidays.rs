@@ -1,8 +1,10 @@
 //! National holidays, and the installation's own days off.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -14,9 +16,12 @@ use utoipa::ToSchema;
 use super::audit_trail::record;
 use super::auth::Caller;
 use super::extract::{Body, QueryParams};
+use super::imports::ImportEncoding;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::holidays::{HOLIDAY_NAME_MAX, Holiday, HolidaySource};
+use crate::directory::import::holidays::HolidayReport;
+use crate::directory::import::{ImportError, TextEncoding};
 use crate::identity::printable;
 use crate::people::role::Permission;
 use crate::store::holidays::{SITE_DAYS_MAX, SiteDayOutcome};
@@ -30,6 +35,22 @@ pub(crate) struct HolidayQuery {
     #[param(minimum = 1950, maximum = 2199)]
     year: Option<i16>,
 }
+
+/// How a table is read, and whether anything is changed.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TableQuery {
+    /// `utf-8` or `shift_jis`; absent: found in the file.
+    #[param(inline)]
+    encoding: Option<ImportEncoding>,
+    /// `true`: the file is checked and nothing changed.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Lines of a wrong table that an answer names.
+const LINES_NAMED_MAX: usize = 5;
 
 /// The holidays of a year.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +101,55 @@ pub(crate) async fn list(
         return Err(Kind::InvalidQuery.with("year: from 1950 to 2199"));
     }
     Ok(Json(Holidays { items: directory.holidays(year) }))
+}
+
+/// Replaces the national holidays of years by the Cabinet Office's table (`syukujitsu.csv`, as it is published: Shift_JIS), which
+/// then holds instead of what the law says. Each year in the file is replaced as a whole; a file with an invalid line changes
+/// nothing.
+#[utoipa::path(post, path = "/v1/holidays/table", tag = "holidays", params(TableQuery),
+    request_body(content = String, content_type = "text/csv", description = "The file, as it is"),
+    responses(
+        (status = 200, description = "The days", body = HolidayReport),
+        (status = 400, description = "invalid-query", body = ProblemBody),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 413, description = "body-too-large", body = ProblemBody),
+        (status = 422, description = "invalid-body: the first lines that are wrong", body = ProblemBody),
+    )
+)]
+pub(crate) async fn import_table(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(query): QueryParams<TableQuery>,
+    file: Bytes,
+) -> Result<Json<HolidayReport>, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let encoding = query.encoding.map_or_else(|| TextEncoding::found_in(&file), TextEncoding::from);
+    let read = state.app.directory.import_holidays(Cursor::new(file), encoding, query.dry_run).await;
+    let report = read.map_err(refused)?;
+    if !report.dry_run {
+        let years = (report.first_year, report.last_year);
+        let details = json!({ "days": report.days, "first_year": years.0, "last_year": years.1 });
+        record(&state, &caller, "holiday.imported", ("", None), details).await;
+    }
+    Ok(Json(report))
+}
+
+/// Why a table is not taken: its first wrong lines.
+fn refused(error: ImportError) -> Problem {
+    match error {
+        ImportError::Rows { errors, more } => {
+            let lines = errors.iter().take(LINES_NAMED_MAX);
+            let mut detail: Vec<String> =
+                lines.map(|error| format!("line {}: {}", error.line, error.problem)).collect();
+            let hidden = more + errors.len().saturating_sub(LINES_NAMED_MAX) as u64;
+            if hidden > 0 {
+                detail.push(format!("and {hidden} more"));
+            }
+            Kind::InvalidBody.with(detail.join("; "))
+        }
+        ImportError::Store(error) => error.into(),
+        error => Kind::InvalidBody.with(error.to_string()),
+    }
 }
 
 /// Makes a day one of the installation's own days off, or renames it. Accounts that are closed on holidays are closed on it.

@@ -45,6 +45,12 @@ const DISK_FREE_PERCENT_LOW: u64 = 15;
 const DISK_FREE_PERCENT_LEAST: u64 = 3;
 /// Files that wait longer in a spool are worth a line: the daemon takes them within seconds.
 const SPOOL_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+/// A database that takes longer for a small write makes pops and answers slow.
+const STORE_LATENCY_MAX: Duration = Duration::from_millis(250);
+/// The PBX takes calls as without a daemon when its last heartbeat is older, in seconds; one comes each two.
+const HEARTBEAT_AGE_MAX_S: i64 = 6;
+/// Sounds that a line names.
+const SOUNDS_NAMED_MAX: usize = 5;
 /// A certificate that ends sooner is worth a line, in days.
 const CERTIFICATE_DAYS_LOW: i64 = 30;
 /// Plans at the PBX that end sooner are worth a line: a daemon writes them each day for weeks ahead.
@@ -72,6 +78,8 @@ pub(crate) struct HealthLine {
         "daemon",
         "page",
         "pbx",
+        "heartbeat",
+        "sounds",
         "store",
         "redis",
         "queues",
@@ -130,7 +138,7 @@ pub(crate) async fn show(
     let mut items = of_this_daemon();
     items.extend(of_the_pbx(&state, now));
     let store = state.store_probe.is_up(&state.app.store).await;
-    items.push(of_the_store(store));
+    items.push(of_the_store(store, state.store_probe.latency().await));
     items.extend(of_redis(&state));
     if store {
         items.extend(of_clock(&state).await?);
@@ -226,16 +234,62 @@ fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
         };
         items.push(line("pbx_clock", outcome, detail, json!({ "ahead_s": ahead })));
     }
+    items.extend(of_heartbeat(state, now));
+    items.push(of_sounds(state));
     items
 }
 
-fn of_the_store(is_up: bool) -> HealthLine {
-    if is_up {
-        line("store", HealthOutcome::Ok, "the database can be written", json!({}))
-    } else {
+fn of_the_store(is_up: bool, latency: Option<Duration>) -> HealthLine {
+    let ms = latency.map_or(0, |latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+    let values = json!({ "ms": ms });
+    if !is_up {
         let detail = "the database cannot be written: look at its disk and at the daemon's log";
-        line("store", HealthOutcome::Failed, detail, json!({}))
+        return line("store", HealthOutcome::Failed, detail, values);
     }
+    if latency.is_some_and(|latency| latency > STORE_LATENCY_MAX) {
+        let detail = format!(
+            "the database took {ms} ms to write: look at the load of its disk, and at what else writes there (imports, backups)"
+        );
+        return line("store", HealthOutcome::Note, detail, values);
+    }
+    line("store", HealthOutcome::Ok, format!("the database can be written, in {ms} ms"), values)
+}
+
+/// How old the heartbeat is that the PBX took last, where this daemon is the one that writes it.
+fn of_heartbeat(state: &AppState, now: Timestamp) -> Option<HealthLine> {
+    if !state.app.bus.is_leader() || !state.app.following.is_up() {
+        return None;
+    }
+    let Some(at) = state.app.following.heartbeat() else {
+        let detail = "the PBX took no heartbeat yet, so it treats calls as without a daemon: give the manager user of actions the right `call` (Setvar); `toritsugi check` says more";
+        return Some(line("heartbeat", HealthOutcome::Note, detail, json!({ "state": "none" })));
+    };
+    let seconds = now.duration_since(at).as_secs().max(0);
+    let values = json!({ "seconds": seconds, "state": "taken" });
+    Some(if seconds > HEARTBEAT_AGE_MAX_S {
+        let detail = format!(
+            "the PBX took no heartbeat for {seconds} s, so it treats calls as without a daemon: look at the load of the PBX, and at the rights of the manager user of actions"
+        );
+        line("heartbeat", HealthOutcome::Failed, detail, values)
+    } else {
+        line("heartbeat", HealthOutcome::Ok, format!("the PBX took a heartbeat {seconds} s ago"), values)
+    })
+}
+
+/// Which sounds of callflows the PBX lacks; nothing where no callflow plays one.
+fn of_sounds(state: &AppState) -> HealthLine {
+    let missing = state.app.plan_status.get().seen.sounds_missing;
+    if missing.is_empty() {
+        return line("sounds", HealthOutcome::Ok, "the PBX lacks no sound that callflows play", json!({}));
+    }
+    let names: Vec<&str> = missing.iter().map(String::as_str).take(SOUNDS_NAMED_MAX).collect();
+    let more = if missing.len() > names.len() { ", …" } else { "" };
+    let names = format!("{}{more}", names.join(", "));
+    let detail = format!(
+        "the PBX has no file of {} sounds, so callers hear the shipped ones or nothing: {names}. Copy asterisk-conf/sounds/toritsugi to the PBX, let callflow.sounds_directory be its directory of sounds, or name other sounds",
+        missing.len()
+    );
+    line("sounds", HealthOutcome::Failed, detail, json!({ "count": missing.len(), "names": names }))
 }
 
 fn of_redis(state: &AppState) -> Option<HealthLine> {
@@ -289,7 +343,12 @@ async fn of_records(state: &AppState, now: Timestamp) -> Result<Vec<HealthLine>,
         let detail = "there are no accounts, so every call pops without a company: add one, or import a file";
         line("accounts", HealthOutcome::Note, detail, json!({ "count": 0 }))
     } else {
-        line("accounts", HealthOutcome::Ok, format!("{accounts} accounts"), json!({ "count": accounts }))
+        line(
+            "accounts",
+            HealthOutcome::Ok,
+            format!("there are {accounts} accounts"),
+            json!({ "count": accounts }),
+        )
     };
     let unknown = state.app.store.unknown_numbers(now - UNKNOWN_NUMBERS_WINDOW).await?.len();
     let numbers = if unknown == 0 {

@@ -72,6 +72,7 @@ mod export;
 mod extract;
 mod faxes;
 mod forwarding;
+mod guidance_drafts;
 mod guidance_pins;
 mod health;
 mod history;

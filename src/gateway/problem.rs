@@ -105,6 +105,8 @@ kinds! {
     RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
     /// The version in the request is not the current version of the callflow.
     CallflowChanged = CONFLICT "callflow-changed" "The callflow has changed meanwhile; look at it and try again",
+    /// Another recording than the one that was heard waits.
+    GuidanceChanged = CONFLICT "guidance-changed" "Another recording waits now; hear it and try again",
     /// A callflow or a template names the sound.
     SoundInUse = CONFLICT "sound-in-use" "A callflow names this sound; change it first",
     /// Callflows follow the template.

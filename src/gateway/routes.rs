@@ -29,11 +29,12 @@ use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
     caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
     deletions, deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding,
-    guidance_pins, health, history, history_file, holidays, idempotency, imports, installation, mail,
-    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
-    messages, middleware, numbers, operators, page, passwords, queues, report_files, reports, script_forms,
-    scripts, search, session, settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
-    supervisions, tasks, teams, tokens, transfers, users, webhooks, websocket, words,
+    guidance_drafts, guidance_pins, health, history, history_file, holidays, idempotency, imports,
+    installation, mail, mail_templates, message_actions, message_answers, message_files, message_routes,
+    message_timeline, messages, middleware, numbers, operators, page, passwords, queues, report_files,
+    reports, script_forms, scripts, search, session, settings, sounds, sse, stats, stats_calls, stats_file,
+    stats_live, stats_waits, supervisions, tasks, teams, tokens, transfers, users, webhooks, websocket,
+    words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -100,6 +101,7 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(script_forms::evaluate))
         .merge(of_callflows())
         .routes(routes!(holidays::list))
+        .routes(routes!(holidays::import_table))
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(deletions::list))
         .routes(routes!(deletions::undo))
@@ -162,6 +164,9 @@ fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(sounds::play))
         .routes(routes!(sounds::delete))
         .routes(routes!(guidance_pins::show, guidance_pins::set, guidance_pins::remove))
+        .routes(routes!(guidance_drafts::list))
+        .routes(routes!(guidance_drafts::confirm))
+        .routes(routes!(guidance_drafts::discard))
 }
 
 /// Figures, and what is made of them.

@@ -304,7 +304,16 @@ impl QueueMembership {
                 vec![PbxQueueFinding::Missing]
             };
             let strategy = self.strategies.get(name).cloned();
-            PbxQueue { name: name.clone(), settings, strategy, members, findings }
+            PbxQueue {
+                name: name.clone(),
+                settings,
+                strategy,
+                members,
+                findings,
+                accounts: Vec::new(),
+                accounts_count: 0,
+                templates: Vec::new(),
+            }
         };
         Some(names.into_iter().map(queue).collect())
     }

@@ -20,6 +20,7 @@
 //! | [`caller_rules`] | callers whom accounts refuse, or who are answered first |
 //! | [`callflows`] | what happens to accounts' calls before an operator; their templates; overrides |
 //! | [`sounds`] | guidance and announcements that people uploaded, or recorded by telephone |
+//! | [`guidance_drafts`] | guidance that was recorded by telephone and waits |
 //! | [`guidance_pins`] | with which PIN accounts record guidance by telephone |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
@@ -106,6 +107,7 @@ pub mod drafts;
 pub mod error;
 pub mod faxes;
 pub mod group_key;
+pub mod guidance_drafts;
 pub mod guidance_pins;
 pub mod history;
 pub mod holidays;

@@ -1,16 +1,16 @@
-//! Guidance by telephone: checks who may record it, and makes a recording the account's guidance out of hours.
+//! Guidance by telephone: checks who may record it, and makes a recording the account's guidance out of hours, or lets it wait.
 //!
 //! | the dialplan (`toritsugi-guidance`) reports | then |
 //! |---|---|
 //! | what was entered for the account, and the PIN | the answer: the account, or nothing |
-//! | that the caller keeps what was recorded | it becomes a sound, which the account's callflow names; the file is deleted |
+//! | that the caller keeps what was recorded | it becomes a sound, which the account's callflow names or which waits ([`crate::contract::guidance_draft`]); the file is deleted |
 //! | that the call is over | a file that was not kept is deleted |
 //!
 //! Permitted are callers from a phone of the PBX, or from a number of the account: one that forwards its calls, or that of a
 //! contact. They have [`TRIES_MAX`](super::tries::TRIES_MAX) wrong tries an hour.
 //!
 //! Invariants: only a channel on which the PIN was right keeps anything, and only for that account. A caller who is answered
-//! that the recording is kept finds it in the callflow: nothing is taken from files that lie around. Neither PIN nor number of a
+//! that the recording is kept finds it in the callflow or among those that wait: nothing is taken from files that lie around. Neither PIN nor number of a
 //! caller is in the store, in the audit trail or in a log.
 //!
 //! Read next: `tries.rs`, [`crate::callflow::guidance`].
@@ -31,6 +31,8 @@ use super::tries::Tries;
 use crate::bus::Bus;
 use crate::callflow::guidance::{Guidance, GuidanceError};
 use crate::contract::audit::AuditEntry;
+use crate::contract::event::EventKind;
+use crate::contract::guidance_draft::{GuidanceDraft, RecordedGuidance};
 use crate::contract::guidance_pin::GuidancePin;
 use crate::contract::records::Account;
 use crate::contract::sound::{SOUND_TITLE_CHARS_MAX, Sound, SoundKind, SoundOrigin};
@@ -38,8 +40,9 @@ use crate::directory::Directory;
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
 use crate::journal::entry::JournalEntry;
 use crate::people::password::PasswordHash;
+use crate::publish;
 use crate::spool::{Content, Spool};
-use crate::store::callflows::StoredCallflow;
+use crate::store::guidance_drafts::NamedOutcome;
 use crate::store::sounds::{SOUNDS_MAX, SoundOutcome};
 use crate::store::{Store, StoreError};
 
@@ -49,8 +52,6 @@ const SESSION_TTL: Duration = Duration::from_secs(1_800);
 const SESSIONS_MAX: usize = 200;
 /// A file that nobody kept is deleted when it is older than this; its call is over.
 const FILE_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// How often the callflow is read again, when somebody else changed it meanwhile.
-const WRITES_MAX: usize = 3;
 /// Recordings of an account that are kept beside those that callflows name: a caller may still hear the one before.
 const SPARE_SOUNDS_MAX: usize = 1;
 
@@ -172,7 +173,7 @@ impl GuidanceRecorder {
         Ok(Some(account.id))
     }
 
-    /// Makes what was recorded on this channel the guidance of its account out of hours.
+    /// Makes what was recorded on this channel the guidance of its account out of hours, at once or later.
     ///
     /// # Errors
     /// Says why it is not.
@@ -183,14 +184,12 @@ impl GuidanceRecorder {
         let name = GuidanceFileName::of(channel, account.id);
         let guidance = self.read(&name).await?;
         let sound = self.sound(&account, &guidance, Timestamp::now());
-        let name_of_sound = match self.store.create_sound(&sound, &guidance.ulaw).await? {
-            SoundOutcome::Kept => sound.name,
-            SoundOutcome::There(other) => other.name,
+        let sound = match self.store.create_sound(&sound, &guidance.ulaw).await? {
+            SoundOutcome::Kept => sound,
+            SoundOutcome::There(other) => other,
             SoundOutcome::TooMany => return Err(KeepError::TooMany),
         };
-        let before = self.write(&account, &name_of_sound).await?;
-        let details = json!({ "name": name_of_sound, "before": before, "ms": guidance.ms() });
-        self.audit("guidance.recorded", &account, call, details);
+        self.use_or_wait(&account, &sound, call).await?;
         self.remove(name).await;
         if let Err(error) = self.delete_old(account.id).await {
             tracing::warn!(
@@ -198,6 +197,42 @@ impl GuidanceRecorder {
                 "older recordings of guidance are not deleted"
             );
         }
+        Ok(())
+    }
+
+    /// Callers hear the sound from now on, or it waits, as the account's callflow says.
+    async fn use_or_wait(
+        &self,
+        account: &Account,
+        sound: &Sound,
+        call: Option<CallId>,
+    ) -> Result<(), KeepError> {
+        let now = Timestamp::now();
+        let callflow = self.store.callflow(account.id).await?.ok_or(KeepError::Callflow)?;
+        let draft = GuidanceDraft {
+            account: account.id,
+            account_name: format!("{} {}", account.fields.code, account.fields.name),
+            sound: sound.id,
+            name: sound.name.clone(),
+            ms: sound.ms,
+            used_from: callflow.fields.recorded_guidance,
+            recorded_at: now,
+        };
+        let mut details = json!({ "name": sound.name, "ms": sound.ms, "used_from": draft.used_from });
+        if draft.used_from == RecordedGuidance::Now {
+            let of_account = (account.id, sound.name.as_str());
+            let named = self.store.name_closed_guidance(of_account, &account.fields.name, now).await?;
+            let NamedOutcome::Named(before) = named else { return Err(KeepError::Callflow) };
+            details["before"] = json!(before);
+            // What waited is older than what is heard now.
+            if let Some(earlier) = self.store.guidance_draft(account.id).await? {
+                self.store.end_guidance_draft(account.id, earlier.sound).await?;
+            }
+        } else {
+            self.store.set_guidance_draft((account.id, sound.id), draft.used_from, now).await?;
+        }
+        self.audit("guidance.recorded", account, call, details);
+        self.bus.publish(publish::guidance(EventKind::GuidanceRecorded, &draft, now));
         Ok(())
     }
 
@@ -251,26 +286,7 @@ impl GuidanceRecorder {
         }
     }
 
-    /// Names the sound in the account's callflow; returns what it named before.
-    async fn write(&self, account: &Account, sound: &str) -> Result<Option<String>, KeepError> {
-        for _ in 0..WRITES_MAX {
-            let found = self.store.callflow(account.id).await?.ok_or(KeepError::Callflow)?;
-            let version = found.version();
-            let mut written = StoredCallflow {
-                by_name: account.fields.name.clone(),
-                changed_at: Timestamp::now(),
-                ..found
-            };
-            written.own.insert("closed_guidance".to_owned(), Value::from(sound));
-            let before = written.fields.closed_guidance.replace(sound.to_owned());
-            if self.store.set_callflow(&written, Some(version)).await? {
-                return Ok(before);
-            }
-        }
-        Err(KeepError::Callflow)
-    }
-
-    /// Deletes recordings of the account that no callflow names any more, but for the newest of them.
+    /// Deletes recordings of the account that no callflow names any more and that do not wait, but for the newest of them.
     async fn delete_old(&self, account: RecordId) -> Result<(), StoreError> {
         let mut spare = 0;
         for sound in self.store.sounds().await? {

@@ -126,6 +126,11 @@ async fn customers(admin: &Person, service: &Service, account: &str) {
     says(admin, "まとめました").await;
     let whole = show(service, &format!("/v1/customers/{kept}")).await;
     assert_eq!(whole["numbers"].as_array().map(Vec::len), Some(2), "{whole}");
+    // It was another person after all.
+    enters(admin, "[data-undo]").await;
+    says(admin, "元に戻しました").await;
+    let back = show(service, &format!("/v1/customers/{kept}")).await;
+    assert_eq!(back["numbers"].as_array().map(Vec::len), Some(1), "{back}");
     // Deleted, and the page says what was sent.
     enters(admin, "[data-leave]").await;
     enters(admin, "[data-sure]").await;
@@ -291,7 +296,8 @@ async fn teams(admin: &Person, service: &Service) {
 
 async fn what_the_installation_is(admin: &Person) {
     opens(admin, "queues").await;
-    admin.tab.until("the queues", "document.querySelector('[data-queue=operators]')").await;
+    let used = "document.querySelector('[data-queue=operators] [data-accounts]')?.innerText.includes('社')";
+    admin.tab.until("the queues with who uses them", used).await;
     admin.looks("admin-queues").await;
     opens(admin, "webhooks").await;
     enters(admin, "[data-receiver=crm] [data-test]").await;

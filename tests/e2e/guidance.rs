@@ -116,6 +116,25 @@ async fn who_has_the_pin_records_what_the_next_caller_hears_and_the_sixth_wrong_
     let (_, all) = service.ask("admin", Method::GET, "/v1/sounds", None).await;
     assert_eq!((&all["items"][0]["origin"], &all["items"][0]["name"]), (&json!("phone"), &kept), "{all}");
 
+    // One that an administrator must confirm: until then callers hear the one before.
+    set_callflow(&service, "A001", json!({ "closed_guidance": kept, "recorded_guidance": "confirmed" }))
+        .await;
+    let mark = lab.pbx.events.mark();
+    let call = lab.place_call(CallSpec::new(SAKURA_FORWARDS, RECORDER)).await;
+    let mark = speaks(&lab, &call, mark, &spool).await;
+    presses(&lab, &call, mark, "guidance-choose", "2").await;
+    call.ended().await;
+    is_empty(&spool).await;
+    let is = |_: StatusCode, page: &Value| page["items"].as_array().is_some_and(|all| all.len() == 1);
+    let waiting = service.until("admin", "/v1/guidance-drafts", is).await["items"][0].clone();
+    assert_eq!((own_guidance(&service).await, &waiting["used_from"]), (kept, &json!("confirmed")));
+    let path = format!("/v1/accounts/{}/guidance-draft/confirm", account(&service, "A001").await);
+    let heard = json!({ "sound": waiting["sound"] });
+    let (status, used) = service.ask("admin", Method::POST, &path, Some(heard)).await;
+    assert_eq!(status, StatusCode::OK, "{used}");
+    let kept = own_guidance(&service).await;
+    assert_eq!(kept, waiting["name"]);
+
     // Not from the number of somebody else, though the PIN is right.
     let mark = lab.pbx.events.mark();
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, RECORDER)).await;
@@ -141,11 +160,12 @@ async fn who_has_the_pin_records_what_the_next_caller_hears_and_the_sixth_wrong_
         call.ended().await;
     }
     assert_eq!(own_guidance(&service).await, kept);
-    let is = |_: StatusCode, page: &Value| page["items"].as_array().is_some_and(|all| all.len() == 6);
+    let is = |_: StatusCode, page: &Value| page["items"].as_array().is_some_and(|all| all.len() == 8);
     let trail = service.until("admin", "/v1/audit?action=guidance.", is).await;
     let actions: Vec<_> =
         trail["items"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
-    assert_eq!(actions[5], Some("guidance.recorded"), "{trail}");
+    let [used, recorded] = ["guidance.used", "guidance.recorded"].map(Some);
+    assert_eq!(actions[5..], [used, recorded, recorded], "{trail}");
     assert!(!trail.to_string().contains("48151"), "a PIN in the audit trail: {trail}");
     // The PBX says which sound has no file; it has what was recorded, and the shipped ones.
     let is = |_: StatusCode, ready: &Value| ready.to_string().contains("custom/nowhere");

@@ -1,9 +1,11 @@
 //! What administrators do without a shell: numbers, passwords, health, and changes that lose nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use toritsugi::callflow::{PlanStatus, SeenAtPbx};
 use toritsugi::contract::event::StateDelta;
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::numbers::NumberPlan;
@@ -169,9 +171,14 @@ async fn health_says_what_is_missing_and_what_to_do() {
     let (status, health) = rig.get("admin", "/v1/health").await;
     assert_eq!(status, StatusCode::OK, "{health}");
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
-    for (what, is) in
-        [("store", "ok"), ("pbx", "failed"), ("accounts", "note"), ("mail", "note"), ("users", "ok")]
-    {
+    for (what, is) in [
+        ("store", "ok"),
+        ("pbx", "failed"),
+        ("accounts", "note"),
+        ("mail", "note"),
+        ("users", "ok"),
+        ("sounds", "ok"),
+    ] {
         assert_eq!(outcome(&health, what), is, "{what}: {health}");
     }
     assert_eq!(health["outcome"], "failed");
@@ -179,7 +186,24 @@ async fn health_says_what_is_missing_and_what_to_do() {
     let fields = json!({"code": "A001", "name": "x", "dialled": ["0355501001"]});
     rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
     unknown_call(&rig, 5, "0355509999").await;
+    rig.app.following.set(true);
     let (_, health) = rig.get("admin", "/v1/health").await;
+    assert_eq!(outcome(&health, "heartbeat"), "note", "none was taken yet: {health}");
+    rig.app.following.set_heartbeat(rig.app.clock.now());
+    let seen = SeenAtPbx {
+        sounds_missing: Arc::new(["toritsugi/closed".to_owned()].into()),
+        ..SeenAtPbx::default()
+    };
+    rig.app.plan_status.set(PlanStatus { seen, ..PlanStatus::default() });
+    let (_, health) = rig.get("admin", "/v1/health").await;
+    assert_eq!(
+        (outcome(&health, "heartbeat"), outcome(&health, "sounds")),
+        ("ok".into(), "failed".into()),
+        "{health}"
+    );
+    rig.advance(Duration::from_secs(7));
+    let (_, health) = rig.get("admin", "/v1/health").await;
+    assert_eq!(outcome(&health, "heartbeat"), "failed", "{health}");
     for (what, is) in [("pbx", "ok"), ("accounts", "ok"), ("numbers", "note")] {
         assert_eq!(outcome(&health, what), is, "{what}: {health}");
     }
@@ -277,4 +301,34 @@ async fn reasons_of_messages_and_reasons_for_no_message_are_words_of_the_store()
     let (_, options) = rig.get("1001", "/v1/messages/options").await;
     assert_eq!(options["reasons"], json!([word("order", "ご注文"), word("other", "その他")]), "{options}");
     assert_eq!(options["no_message_reasons"], json!(["sales"]));
+}
+
+#[tokio::test]
+async fn the_cabinet_offices_table_is_tried_and_then_holds() {
+    let rig = Rig::start().await;
+    let send = async |path: &str, file: Vec<u8>| {
+        answer(rig.request("admin", Method::POST, path).body(file).send().await.unwrap()).await
+    };
+    // As it is published: Shift_JIS.
+    let (file, _, _) = encoding_rs::SHIFT_JIS
+        .encode("国民の祝日・休日月日,国民の祝日・休日名称\r\n2031/1/1,元日\r\n2031/5/7,特別な休日\r\n");
+    let (status, tried) = send("/v1/holidays/table?dry_run=true", file.to_vec()).await;
+    let expected = json!({"dry_run": true, "days": 2, "first_year": 2031, "last_year": 2031});
+    assert_eq!((status, &tried), (StatusCode::OK, &expected), "{tried}");
+    let of_year = async || rig.get("admin", "/v1/holidays?year=2031").await.1["items"].clone();
+    assert!(of_year().await.as_array().unwrap().len() > 10, "the law's days");
+    let (status, done) = send("/v1/holidays/table", file.to_vec()).await;
+    assert_eq!((status, &done["dry_run"]), (StatusCode::OK, &json!(false)), "{done}");
+    let days = of_year().await;
+    assert_eq!((days.as_array().unwrap().len(), &days[1]["name"]), (2, &json!("特別な休日")), "{days}");
+    assert_eq!(days[1]["source"], "cabinet", "{days}");
+    let (status, problem) = send("/v1/holidays/table", b"day,name\n2031/13/1,x\n".to_vec()).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid-body")),
+        "{problem}"
+    );
+    assert!(problem["detail"].as_str().unwrap().contains("line 2"), "{problem}");
+    let (_, trail) = rig.get("admin", "/v1/audit?action=holiday.imported").await;
+    assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
 }

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::callflow::guidance::Guidance;
+use toritsugi::contract::guidance_draft::RecordedGuidance;
 use toritsugi::contract::sound::{Sound, SoundKind, SoundOrigin};
 use toritsugi::ids::RecordId;
 use toritsugi::store::sounds::SoundOutcome;
@@ -448,4 +449,85 @@ async fn a_pin_is_set_shown_without_itself_and_removed() {
         !text.contains("481516") && !text.contains("162342") && !text.contains("argon2")
     });
     assert!(nowhere, "{trail}");
+}
+
+#[tokio::test]
+async fn a_recording_that_waits_is_found_confirmed_as_it_was_heard_or_discarded() {
+    let rig = Rig::start().await;
+    let id = account(&rig, "").await;
+    let path = format!("/v1/accounts/{id}/callflow");
+    let fields = json!({ "recorded_guidance": "confirmed" });
+    let (status, set) = rig.send("admin", Method::PUT, &path, &fields).await;
+    assert_eq!((status, &set["fields"]["recorded_guidance"]), (StatusCode::OK, &json!("confirmed")), "{set}");
+    let account = RecordId(id.parse().unwrap());
+    let waits = async |n: u32| {
+        let sound = keep_sound(&rig, &format!("toritsugi-own/{n}"), 900).await;
+        let of_account = (account, RecordId(sound.parse().unwrap()));
+        let now = rig.app.clock.now();
+        rig.app.store.set_guidance_draft(of_account, RecordedGuidance::Confirmed, now).await.unwrap();
+        sound
+    };
+    let (first, second) = (waits(1).await, waits(2).await);
+    let (_, found) = rig.get("1001", "/v1/guidance-drafts").await;
+    let waiting = &found["items"][0];
+    assert_eq!((&waiting["sound"], &waiting["used_from"]), (&json!(second), &json!("confirmed")), "{found}");
+    let (_, ready) = rig.get("admin", "/v1/callflow/readiness").await;
+    let is_found = |one: &Value| one["kind"] == "guidance_waiting" && one["account"] == json!(id);
+    assert!(ready["items"].as_array().unwrap().iter().any(is_found), "{ready}");
+    // It waits: a callflow may name it any moment.
+    let (status, problem) =
+        rig.send("admin", Method::DELETE, &format!("/v1/sounds/{second}"), &json!(null)).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("sound-in-use")), "{problem}");
+    // The first was heard, and another one was recorded meanwhile.
+    let draft = format!("/v1/accounts/{id}/guidance-draft");
+    let confirm = format!("{draft}/confirm");
+    let (status, problem) = rig.send("admin", Method::POST, &confirm, &json!({ "sound": first })).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("guidance-changed")), "{problem}");
+    let (status, used) = rig.send("admin", Method::POST, &confirm, &json!({ "sound": second })).await;
+    assert_eq!((status, &used["name"]), (StatusCode::OK, &json!("toritsugi-own/2")), "{used}");
+    let (_, flow) = rig.get("admin", &path).await;
+    assert_eq!(flow["fields"]["closed_guidance"], "toritsugi-own/2", "{flow}");
+    assert_eq!(
+        rig.send("admin", Method::POST, &confirm, &json!({ "sound": second })).await.0,
+        StatusCode::NOT_FOUND
+    );
+    let third = waits(3).await;
+    let (status, _) =
+        rig.send("admin", Method::DELETE, &format!("{draft}?sound={third}"), &json!(null)).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (_, flow) = rig.get("admin", &path).await;
+    assert_eq!(flow["fields"]["closed_guidance"], "toritsugi-own/2", "{flow}");
+    let (_, trail) = rig.get("admin", "/v1/audit?action=guidance.").await;
+    let actions: Vec<_> =
+        trail["items"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
+    assert_eq!(actions, [Some("guidance.discarded"), Some("guidance.used")], "{trail}");
+}
+
+#[tokio::test]
+async fn what_waits_for_the_next_closing_is_due_once_the_account_has_been_open() {
+    let rig = Rig::start().await;
+    let id = account(&rig, "月-金 09:00-17:00").await;
+    let (status, _) =
+        rig.send("admin", Method::PUT, &format!("/v1/accounts/{id}/callflow"), &json!({})).await;
+    assert_eq!(status, StatusCode::OK);
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let account = RecordId(id.parse().unwrap());
+    rig.app.directory.refresh().await.unwrap();
+    let sound = RecordId(keep_sound(&rig, "toritsugi-own/7", 900).await.parse().unwrap());
+    let store = &rig.app.store;
+    // Friday evening.
+    let recorded = at("2026-10-09T18:00:00+09:00");
+    store.set_guidance_draft((account, sound), RecordedGuidance::NextClosing, recorded).await.unwrap();
+    for (now, count) in [
+        ("2026-10-09T18:30:00+09:00", 0),
+        ("2026-10-11T12:00:00+09:00", 0),
+        ("2026-10-13T09:01:00+09:00", 1),
+        // A daemon that was stopped over the day.
+        ("2026-10-13T20:00:00+09:00", 1),
+    ] {
+        let due = rig.app.directory.guidance_due(at(now)).await.unwrap();
+        assert_eq!(due.len(), count, "{now}");
+    }
+    store.set_guidance_draft((account, sound), RecordedGuidance::Confirmed, recorded).await.unwrap();
+    assert_eq!(rig.app.directory.guidance_due(at("2026-10-13T20:00:00+09:00")).await.unwrap(), []);
 }

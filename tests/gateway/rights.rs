@@ -74,6 +74,7 @@ EditDirectory     POST /v1/deletions/{record}/undo
 EditDirectory     GET /v1/export/{file}
 EditDirectory     DELETE /v1/holidays/{day}
 EditDirectory     PUT /v1/holidays/{day}
+EditDirectory     POST /v1/holidays/table
 EditDirectory     GET /v1/imports
 EditDirectory     POST /v1/imports
 EditDirectory     GET /v1/imports/{import}
@@ -86,6 +87,9 @@ EditDirectory     DELETE /v1/sounds/{sound}
 EditDirectory     PUT /v1/accounts/{account}/guidance-pin
 EditDirectory     DELETE /v1/accounts/{account}/guidance-pin
 ReadDirectory     GET /v1/accounts/{account}/guidance-pin
+ReadDirectory     GET /v1/guidance-drafts
+EditDirectory     POST /v1/accounts/{account}/guidance-draft/confirm
+EditDirectory     DELETE /v1/accounts/{account}/guidance-draft
 LeadTeam          GET /v1/caller-rules
 LeadTeam          POST /v1/caller-rules
 LeadTeam          DELETE /v1/caller-rules/{caller_rule}

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use toritsugi::command::{Answer, Command, CommandRequest};
 use toritsugi::contract::call::{CallState, Outcome};
 use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::guidance_draft::RecordedGuidance;
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::contract::operator::StateView;
 use toritsugi::contract::refusal::Refusal;
@@ -166,12 +167,16 @@ DELETE /v1/sounds/{sound}                        | no   no   no   no   no   yes 
 PUT    /v1/accounts/{account}/guidance-pin       | no   no   no   no   no   yes  | {"pin":"481516","entry":"9999999"}
 GET    /v1/accounts/{account}/guidance-pin       | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/accounts/{account}/guidance-pin       | no   no   no   no   no   yes  |
+GET    /v1/guidance-drafts                       | yes  yes  yes  yes  yes  yes  |
+POST   /v1/accounts/{account}/guidance-draft/confirm | no no no   no   no   yes  | {"sound":"{draft_sound}"}
+DELETE /v1/accounts/{account}/guidance-draft?sound={draft_sound} | no no no no no yes |
 GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
 DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
 GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
 GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
 GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
+POST   /v1/holidays/table?dry_run=true          | no   no   no   no   no   yes  | no table
 PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
 DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
 GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
@@ -582,6 +587,7 @@ impl Scene {
             "other_customer",
             "words",
             "record",
+            "draft_sound",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -615,6 +621,7 @@ impl Scene {
             ),
             ("/contract", format!("/v1/accounts/{id}/contract"), json!({"formula": "AR-open", "goal": 0.9})),
             ("/callflow", format!("/v1/accounts/{id}/callflow"), json!({})),
+            ("/guidance-draft", format!("/v1/accounts/{id}/callflow"), json!({})),
             (
                 "/guidance-pin",
                 format!("/v1/accounts/{id}/guidance-pin"),
@@ -650,6 +657,15 @@ impl Scene {
             }
             "account" => self.account_for(n, text).await,
             "caller_rule" | "sound" | "code" => self.of_callflow(subject, n, account().await).await,
+            "draft_sound" => {
+                let account = RecordId(text.split('/').nth(3).unwrap().parse().unwrap());
+                let name = format!("toritsugi-own/d{n:x}");
+                let sound = crate::callflow::keep_sound(&self.rig, &name, 900).await;
+                let of_account = (account, RecordId(sound.parse().unwrap()));
+                let (store, now) = (&self.rig.app.store, self.rig.app.clock.now());
+                store.set_guidance_draft(of_account, RecordedGuidance::Confirmed, now).await.unwrap();
+                sound
+            }
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {
@@ -891,8 +907,9 @@ fn is_as_decided(row: &Row, word: &str, status: StatusCode, body: &Value) -> boo
         "yes" if row.path == "/v1/events/ws" => kind == "invalid-header",
         // Everybody may, and only one of them has a password.
         "yes" if row.path == "/v1/session/password" => status.is_success() || kind == "invalid-body",
-        // Who may is answered that the text of the table is no sound.
+        // Who may is answered that the text of the table is no sound, or no table of holidays.
         "yes" if row.path.starts_with("/v1/sounds?") => kind == "invalid-body",
+        "yes" if row.path.starts_with("/v1/holidays/table") => kind == "invalid-body",
         "yes" if row.words.contains(&"none") => (status, items) == (StatusCode::OK, Some(1)),
         "yes" | "open" => status.is_success(),
         "none" => (status, items) == (StatusCode::OK, Some(0)),

@@ -96,18 +96,45 @@ async fn queues_are_as_the_pbx_lists_them() {
         while let Some(CommandRequest { command, reply, .. }) = commands.recv().await {
             assert!(matches!(command, Command::ListQueues), "{command:?}");
             let queue = PbxQueue {
-                name: QueueName::parse("受付").unwrap(),
+                name: QueueName::parse("day").unwrap(),
                 settings: Vec::new(),
                 strategy: Some("rrmemory".into()),
                 members: Vec::new(),
                 findings: vec![PbxQueueFinding::NotConfigured, PbxQueueFinding::NoMembers],
+                accounts: Vec::new(),
+                accounts_count: 0,
+                templates: Vec::new(),
             };
             drop(reply.send(Ok(Answer::Queues(Some(vec![queue])))));
         }
     });
+    for (code, flow) in
+        [("A1", json!({"queue": "day", "second_queue": "night"})), ("A2", json!({"queue": "day"}))]
+    {
+        let account = make(&rig, "/v1/accounts", json!({"code": code, "name": "x"})).await;
+        let path = format!("/v1/accounts/{}/callflow", account["id"].as_str().unwrap());
+        assert_eq!(rig.send("admin", Method::PUT, &path, &flow).await.0, StatusCode::OK);
+    }
+    let template = json!({"name": "x", "fields": {"queue": "day"}});
+    let path = "/v1/callflow-templates/T1";
+    assert_eq!(rig.send("admin", Method::PUT, path, &template).await.0, StatusCode::OK);
     let (status, queues) = rig.get("admin", "/v1/queues").await;
     assert_eq!((status, &queues["is_known"]), (StatusCode::OK, &json!(true)), "{queues}");
     assert_eq!(queues["items"][0]["findings"], json!(["not_configured", "no_members"]));
+    // Who uses them; one that only a callflow names is missing at the PBX.
+    let of = |n: usize| {
+        let queue = &queues["items"][n];
+        let codes = queue["accounts"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap());
+        (
+            queue["name"].as_str().unwrap(),
+            codes.collect::<Vec<_>>(),
+            &queue["accounts_count"],
+            &queue["templates"],
+        )
+    };
+    assert_eq!(of(0), ("day", vec!["A1", "A2"], &json!(2), &json!(["T1"])), "{queues}");
+    assert_eq!(of(1), ("night", vec!["A1"], &json!(1), &json!([])), "{queues}");
+    assert_eq!(queues["items"][1]["findings"], json!(["missing"]), "{queues}");
     assert_eq!(rig.get("2001", "/v1/queues").await.0, StatusCode::FORBIDDEN);
 }
 
@@ -191,6 +218,28 @@ async fn a_customer_has_a_history_and_two_become_one() {
     assert_eq!(whole["numbers"].as_array().unwrap().len(), 2);
     let gone = format!("/v1/customers/{}", other["id"].as_str().unwrap());
     assert_eq!(rig.get("admin", &gone).await.0, StatusCode::NOT_FOUND);
+    // A merge is undone as a deletion is.
+    let (_, listed) = rig.get("admin", "/v1/deletions").await;
+    assert_eq!(
+        (&listed["items"][0]["kind"], &listed["items"][0]["id"]),
+        (&json!("merge"), &other["id"]),
+        "{listed}"
+    );
+    let undo = format!("/v1/deletions/{}/undo", other["id"].as_str().unwrap());
+    let (status, undone) = rig.send("admin", Method::POST, &undo, &json!(null)).await;
+    assert_eq!((status, &undone["kind"]), (StatusCode::OK, &json!("merge")), "{undone}");
+    let (_, back) = rig.get("admin", &gone).await;
+    assert_eq!((&back["name"], &back["company"]), (&json!("田中様"), &json!("田中商店")), "{back}");
+    let (_, as_it_was) = rig.get("admin", &path).await;
+    assert_eq!(
+        (&as_it_was["numbers"], &as_it_was["company"]),
+        (&kept["numbers"], &Value::Null),
+        "{as_it_was}"
+    );
+    assert_eq!(rig.send("admin", Method::POST, &merge, &body).await.0, StatusCode::OK);
+    rig.send("admin", Method::PATCH, &path, &json!({"kana": "タナカ"})).await;
+    let (status, refused) = rig.send("admin", Method::POST, &undo, &json!(null)).await;
+    assert_eq!((status, &refused["type"]), (StatusCode::CONFLICT, &json!("record-changed")), "{refused}");
     // Nothing of a customer but its id is in the audit trail.
     let (_, trail) = rig.get("admin", "/v1/audit?action=customer.").await;
     assert!(trail["items"].as_array().unwrap().len() >= 4 && !trail.to_string().contains("田中"), "{trail}");

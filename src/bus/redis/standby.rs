@@ -398,6 +398,9 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::CallflowLevel
         | EventKind::CallflowBehind
         | EventKind::CallflowDisagreed
+        | EventKind::GuidanceRecorded
+        | EventKind::GuidanceUsed
+        | EventKind::GuidanceDiscarded
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

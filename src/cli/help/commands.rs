@@ -16,8 +16,16 @@ const fn row(path: &'static str, japanese: &'static str, examples: &'static [&'s
 
 /// The groups of the first page: English, Japanese, commands.
 pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
-    ("Run", "動かす", &["serve", "check", "backup", "restore", "import", "export", "support-bundle"]),
-    ("Look", "見る", &["calls", "history", "search", "operators", "explain", "stats", "audit", "demo"]),
+    (
+        "Run",
+        "動かす",
+        &["serve", "check", "health", "backup", "restore", "import", "export", "support-bundle"],
+    ),
+    (
+        "Look",
+        "見る",
+        &["calls", "history", "search", "operators", "queues", "explain", "stats", "audit", "demo"],
+    ),
     ("Calls", "通話", &["answer", "hold", "resume", "hangup", "transfer", "ask-help", "operator"]),
     ("Supervise", "見守る", &["listen", "whisper", "barge", "take-over", "supervision", "alarms"]),
     (
@@ -53,6 +61,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("", "取次: Asterisk の電話代行サービスのための CTI。どの契約先への、誰からの電話かを、出る前にオペレーターに見せます", &[]),
     row("serve", "止めるまで（SIGTERM か Ctrl-C）デーモンを動かします", &["toritsugi serve", "toritsugi serve --config ./toritsugi.toml"]),
     row("check", "設定、データベース、Redis、Webhook、メールサーバー、PBX とダイヤルプランを一行ずつ確かめます", &["toritsugi check", "toritsugi check --call", "toritsugi check --json"]),
+    row("health", "この設定のデーモンが答えれば0、答えなければ1で終わります。または、動いているものと直し方を一覧にします", &["toritsugi health", "toritsugi health --list"]),
     row("backup", "SQLite のデータベースを新しいファイルへ写して確かめます（デーモンは動いたままで構いません）", &["toritsugi backup /var/backups/toritsugi/2026-11-29.db"]),
     row("restore", "バックアップを SQLite のデータベースと入れ替えます（先にデーモンを止めてください）", &["toritsugi restore /var/backups/toritsugi/2026-11-29.db"]),
     row("import", "契約先・お客様・担当者・祝日を CSV ファイルから取り込みます", &["toritsugi import accounts accounts.csv --dry-run", "toritsugi import customers 顧客.csv --encoding shift_jis", "toritsugi import holidays syukujitsu.csv --encoding shift_jis"]),
@@ -61,6 +70,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("calls", "今の通話を一覧にするか、続けて表示します", &["toritsugi calls", "toritsugi calls --follow"]),
     row("history", "終わった通話を新しい順に一覧にします", &["toritsugi history --from today", "toritsugi history --account A001 --from -7d", "toritsugi history --find 090-1234-5678", "toritsugi history 7c1e55d0", "toritsugi history --from 2026-11-01 --to 2026-12-01 --csv > 11.csv"]),
     row("search", "契約先・担当者・お客様・伝言・終わった通話を、名前・番号・言葉で探します（かな・ローマ字・半角も）", &["toritsugi search yamada", "toritsugi search 03-5550", "toritsugi search ﾀﾅｶ --limit 20"]),
+    row("queues", "PBX の待ち行列を、メンバー、使っている契約先、気になることと共に一覧にします", &["toritsugi queues", "toritsugi queues --json"]),
     row("operators", "オペレーターの状態と通話を一覧にします", &["toritsugi operators", "toritsugi operators --follow"]),
     row("explain", "通話のポップにどの契約先とお客様が出るかを、理由とともに示します", &["toritsugi explain --dialled 0355501001", "toritsugi explain --dialled 0355501001 --diverted-by 0335550101 --from 09012345678"]),
     row("stats", "通話とオペレーターの仕事の統計。保存した数の検査と数え直しも", &["toritsugi stats --by day --from -7d --to today", "toritsugi stats --by account --from 2026-11-01 --to 2026-12-01"]),
@@ -164,7 +174,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("words list", "言葉を、並びのとおりに一覧にします（使わなくなったものも）", &["toritsugi words list", "toritsugi words list dispositions"]),
     row("words show", "一つの言葉をすべての項目とともに示します", &["toritsugi words show dispositions sales"]),
     row("words set", "言葉を変えるか、加えます（label があり、コードが新しいとき）", &["toritsugi words set dispositions sales no_message=yes", "toritsugi words set not-ready-reasons errand label=外回り label_en=Errand position=2", "toritsugi words set flags vip label=お得意様 tone=good"]),
-    row("undo", "この10分に削除した記録を一覧にするか、元に戻します", &["toritsugi undo", "toritsugi undo A001"]),
+    row("undo", "この10分に削除した記録と、まとめたお客様を一覧にするか、元に戻します", &["toritsugi undo", "toritsugi undo A001"]),
     row("callflow", "オペレーターが出るまでの扱い: 営業時間、ガイダンス、待ち行列、臨時の切り替え", &[]),
     row("callflow show", "契約先の通話が今どう扱われるか、その理由、今後の変わり目を示します", &["toritsugi callflow show A001", "toritsugi callflow show A001 --at tomorrow"]),
     row("callflow set", "契約先の受付を書きます。書かない項目は今のまま（初めてなら既定）です", &["toritsugi callflow set A001 --queue uketsuke --wait 60"]),
@@ -186,6 +196,9 @@ pub(super) const COMMANDS: &[Row] = &[
     row("sounds add", "WAV ファイルを電話の音に変えてアップロードし、受付の設定に書く名前を表示します", &["toritsugi sounds add sakura-closed.wav --title さくら歯科の時間外", "toritsugi sounds add sakura.wav --title さくら歯科 --kind announcement"]),
     row("sounds play", "音声を、相手に聞こえるとおりの WAV ファイルに書きます", &["toritsugi sounds play 0190c1a2 --to closed.wav"]),
     row("sounds delete", "どの受付も使っていない音声を消します", &["toritsugi sounds delete 0190c1a2"]),
+    row("callflow recordings", "契約先が電話で録音し、まだ流れていないガイダンスを一覧にします", &["toritsugi callflow recordings"]),
+    row("callflow confirm", "契約先が電話で録音したガイダンスを確認します。次の電話から流れます", &["toritsugi callflow confirm A001"]),
+    row("callflow discard", "契約先が電話で録音したガイダンスを捨てます。これまでのものが流れます", &["toritsugi callflow discard A001"]),
     row("callflow check", "今後35日間に思わぬ扱いになる所を挙げます", &["toritsugi callflow check"]),
     row("callflow sync", "設定したものがすべて PBX にあるかを言います（なければ終了コード 1）", &["toritsugi callflow sync --wait 30"]),
     row("contracts", "契約先と約束した目標と、月ごとの達成", &[]),

@@ -8,6 +8,7 @@ use std::io::Read;
 
 use jiff::civil::Date;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::table::{Record, Table, TableError, TextEncoding};
 use super::{Errors, ImportError, RowError};
@@ -19,7 +20,7 @@ use crate::identity::printable;
 const DAYS_MAX: usize = 10_000;
 
 /// What an import of holidays did, or would do with `dry_run`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HolidayReport {
     /// Whether nothing was changed.
     pub dry_run: bool,

@@ -233,6 +233,7 @@ mod tests {
 
     use super::*;
     use crate::contract::callflow::{GuidanceMode, OfferedWhen, WhileWaiting, own_of};
+    use crate::contract::guidance_draft::RecordedGuidance;
     use crate::contract::records::AccountFields;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
@@ -262,6 +263,7 @@ mod tests {
             announce_place: true,
             guidance: GuidanceMode::Answer,
             closed_guidance: Some("a".into()),
+            recorded_guidance: RecordedGuidance::NextClosing,
             holiday_guidance: Some("b".into()),
             override_guidance: Some("c".into()),
             overflow_guidance: Some("d".into()),

@@ -56,6 +56,15 @@ impl Store {
         each!(self, db => db.contacts_in_order(account).await)
     }
 
+    /// The contacts of these accounts who have a place in the on-call list or shifts by date, account by account, each in its on-call
+    /// order. A statement reads those of hundreds of accounts.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn contacts_on_call(&self, accounts: &[RecordId]) -> Result<Vec<Contact>, StoreError> {
+        each!(self, db => db.contacts_on_call(accounts).await)
+    }
+
     /// One contact.
     ///
     /// # Errors

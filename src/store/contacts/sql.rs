@@ -1,7 +1,7 @@
 //! The SQL of contacts.
 
 use jiff::Timestamp;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::account_notices::record_change;
@@ -18,6 +18,9 @@ use crate::store::account_notices::ChangedBy;
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
+
+/// Most accounts whose contacts one statement reads.
+const ACCOUNTS_PER_STATEMENT: usize = 500;
 
 /// A query of contacts. Those of an account that is being removed are not read.
 macro_rules! contacts_where {
@@ -59,6 +62,26 @@ impl Backend {
         .fetch_all(self.card_readers())
         .await?;
         Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn contacts_on_call(
+        &self,
+        accounts: &[RecordId],
+    ) -> Result<Vec<Contact>, StoreError> {
+        let mut found = Vec::new();
+        for some in accounts.chunks(ACCOUNTS_PER_STATEMENT) {
+            let mut query = QueryBuilder::new(contacts_where!(
+                "AND (c.on_call_order IS NOT NULL OR c.on_call_shifts_json <> '[]') AND c.account_id IN ("
+            ));
+            let mut listed = query.separated(", ");
+            for account in some {
+                listed.push_bind(*account);
+            }
+            query.push(") ORDER BY c.account_id, c.on_call_order NULLS LAST, c.kana, c.name, c.id");
+            let rows = query.build().fetch_all(self.readers()).await?;
+            found.extend(rows.iter().map(contact_of).collect::<Result<Vec<_>, sqlx::Error>>()?);
+        }
+        Ok(found)
     }
 
     pub(in crate::store) async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::deletions::DeletedBy;
 use super::{Store, StoreError};
 use crate::contract::records::{CheckedCustomer, Customer};
 use crate::ids::RecordId;
@@ -87,7 +88,7 @@ impl Store {
     }
 
     /// Replaces the fields of `kept.0`, of the version of `kept.1`, by `merged`, moves what `gone` has to it, and deletes
-    /// `gone`.
+    /// `gone`. For ten minutes that can be undone ([`super::deletions`]).
     ///
     /// # Errors
     /// [`StoreError::Changed`]: one of them was changed since; [`StoreError::Missing`]; or the store failed.
@@ -96,9 +97,9 @@ impl Store {
         kept: (RecordId, Timestamp),
         gone: (RecordId, Timestamp),
         merged: &CheckedCustomer,
-        at: Timestamp,
+        by: DeletedBy<'_>,
     ) -> Result<Customer, StoreError> {
-        let customer = each!(self, db => db.merge_customers(kept, gone, merged, at).await?);
+        let customer = each!(self, db => db.merge_customers(kept, gone, merged, by).await?);
         while each!(self, db => db.move_of_customer(gone.0, kept.0, i64::from(MOVE_ROWS_MAX)).await?) > 0 {}
         Ok(customer)
     }

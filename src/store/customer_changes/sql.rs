@@ -1,14 +1,16 @@
 //! The SQL of customers' changes and merges.
 
 use jiff::Timestamp;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::customers::{claim, replace};
+use super::deletions::note_merge;
 use super::{Backend, DbRow};
 use crate::contract::records::{CheckedCustomer, Customer};
 use crate::ids::RecordId;
 use crate::store::customer_changes::{CHANGES_PER_CUSTOMER_MAX, CustomerAction, CustomerChange};
+use crate::store::deletions::DeletedBy;
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
@@ -60,7 +62,7 @@ impl Backend {
         (kept, kept_seen): (RecordId, Timestamp),
         (gone, gone_seen): (RecordId, Timestamp),
         merged: &CheckedCustomer,
-        at: Timestamp,
+        by: DeletedBy<'_>,
     ) -> Result<Customer, StoreError> {
         let mut transaction = self.begin().await?;
         // In the order of the ids, so that two merges do not wait for each other.
@@ -69,9 +71,10 @@ impl Backend {
         for (id, seen) in both {
             claim(&mut transaction, id, Some(seen)).await?;
         }
+        note_merge(&mut transaction, gone, kept, by).await?;
         // First, because a code is one customer's.
         sqlx::query("DELETE FROM customers WHERE id = $1").bind(gone).execute(&mut *transaction).await?;
-        let customer = replace(&mut transaction, kept, merged, at).await?;
+        let customer = replace(&mut transaction, kept, merged, by.at).await?;
         transaction.commit().await?;
         Ok(customer)
     }
@@ -84,18 +87,39 @@ impl Backend {
         rows: i64,
     ) -> Result<u64, StoreError> {
         let mut moved = 0;
-        for statement in [
-            "UPDATE calls SET customer_id = $2 WHERE id IN (SELECT id FROM calls WHERE customer_id = $1 LIMIT $3)",
-            "UPDATE messages SET customer_id = $2 WHERE id IN (
-                SELECT id FROM messages WHERE customer_id = $1 LIMIT $3)",
+        for (part, statement) in [
+            (
+                "call",
+                "UPDATE calls SET customer_id = $2 WHERE id IN (SELECT id FROM calls WHERE customer_id = $1 LIMIT $3)
+                 RETURNING id",
+            ),
+            (
+                "message",
+                "UPDATE messages SET customer_id = $2 WHERE id IN (
+                    SELECT id FROM messages WHERE customer_id = $1 LIMIT $3) RETURNING id",
+            ),
         ] {
-            let done = sqlx::query(statement)
+            let mut transaction = self.begin().await?;
+            let ids: Vec<RecordId> = sqlx::query_scalar(statement)
                 .bind(from)
                 .bind(to)
                 .bind(rows)
-                .execute(&mut *self.write_once().await?)
+                .fetch_all(&mut *transaction)
                 .await?;
-            moved += done.rows_affected();
+            if !ids.is_empty() {
+                let mut query =
+                    QueryBuilder::new("INSERT INTO merged_rows (id, customer_id, kept_id, part) ");
+                query.push_values(&ids, |mut row, id| {
+                    row.push_bind(*id).push_bind(from).push_bind(to).push_bind(part);
+                });
+                // A row that an earlier merge moved to the customer who goes now.
+                query.push(
+                    " ON CONFLICT (id) DO UPDATE SET customer_id = excluded.customer_id, kept_id = excluded.kept_id",
+                );
+                query.build().execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            moved += ids.len() as u64;
         }
         Ok(moved)
     }
@@ -120,9 +144,14 @@ mod tests {
     use crate::contract::records::{AccountFields, CustomerFields};
     use crate::numbers::NumberPlan;
     use crate::store::Store;
+    use crate::store::deletions::{DeletedKind, UNDO_TTL};
 
     fn at(ms: i64) -> Timestamp {
         from_ms(ms)
+    }
+
+    fn by(ms: i64) -> DeletedBy<'static> {
+        DeletedBy { name: "佐藤", at: at(ms) }
     }
 
     fn change(n: u32) -> CustomerChange {
@@ -190,10 +219,10 @@ mod tests {
         fields.code = gone.fields.code.clone();
         fields.numbers.extend(gone.fields.numbers.clone());
         let merged = fields.checked(&NumberPlan::default()).unwrap();
-        let stale = store.merge_customers((kept.id, at(7)), (gone.id, at(0)), &merged, at(9)).await;
+        let stale = store.merge_customers((kept.id, at(7)), (gone.id, at(0)), &merged, by(9)).await;
         assert!(matches!(stale, Err(StoreError::Changed { .. })), "{stale:?}");
         assert!(store.customer(gone.id).await.unwrap().is_some(), "nothing was changed");
-        let whole = store.merge_customers((kept.id, at(0)), (gone.id, at(0)), &merged, at(9)).await.unwrap();
+        let whole = store.merge_customers((kept.id, at(0)), (gone.id, at(0)), &merged, by(9)).await.unwrap();
         assert_eq!(whole.fields.numbers.len(), 2);
         assert_eq!(whole.fields.code.as_deref(), Some("C2"), "the code of who is gone is free");
         assert_eq!(store.customer(gone.id).await.unwrap(), None);
@@ -202,5 +231,44 @@ mod tests {
             query.fetch_one(super::super::of(&store).readers()).await.unwrap()
         };
         assert_eq!((of(kept.id).await, of(gone.id).await), (600, 0));
+
+        // Undone: both are as they were, and each has its calls.
+        let own = RecordId(Uuid::from_u128(7_000));
+        sqlx::query(
+            "INSERT INTO calls (id, pbx, direction, account_id, customer_id, presentation, offered_ms, ended_ms, outcome)
+             VALUES ($1, 'lab', 'inbound', $2, $3, 'allowed', 1, 1, 'answered')",
+        )
+        .bind(own)
+        .bind(kept.fields.account)
+        .bind(kept.id)
+        .execute(super::super::of(&store).writer())
+        .await
+        .unwrap();
+        store
+            .add_customer_change(kept.id, &CustomerChange { action: CustomerAction::Merged, ..change(9) })
+            .await
+            .unwrap();
+        let listed = store.deletions(at(10)).await.unwrap();
+        assert_eq!(
+            (listed[0].kind, listed[0].id, listed[0].name.as_str()),
+            (DeletedKind::Merge, gone.id, "田中様")
+        );
+        let undone = store.undo_deletion(gone.id, &NumberPlan::default(), at(11)).await.unwrap();
+        assert_eq!(undone.map(|one| one.kind), Some(DeletedKind::Merge));
+        assert_eq!(store.customer(kept.id).await.unwrap().unwrap().fields, kept.fields);
+        assert_eq!(store.customer(gone.id).await.unwrap().unwrap().fields, gone.fields);
+        assert_eq!((of(kept.id).await, of(gone.id).await), (1, 600));
+        assert_eq!(store.customer_changes(kept.id).await.unwrap(), []);
+        assert_eq!(super::super::of(&store).merge_over().await.unwrap(), None);
+
+        // Who stays was changed since: it is refused, and what was moved is forgotten with the time for it.
+        store.merge_customers((kept.id, at(11)), (gone.id, at(11)), &merged, by(20)).await.unwrap();
+        store.update_customer(kept.id, &merged, at(21), None).await.unwrap();
+        let late = store.undo_deletion(gone.id, &NumberPlan::default(), at(22)).await;
+        assert!(matches!(late, Err(StoreError::Changed { .. })), "{late:?}");
+        let over = at(20).checked_add(UNDO_TTL).unwrap();
+        store.expire_deletions(over).await.unwrap();
+        assert_eq!(super::super::of(&store).merge_over().await.unwrap(), None);
+        assert_eq!((of(kept.id).await, of(gone.id).await), (601, 0));
     }
 }

@@ -6,15 +6,18 @@
 //! | contact | its fields, presence and endpoints | the same, under the same ids, so messages and routes name the contact again |
 //! | customer | its fields and changes | the same, under the same id, so calls and messages are the customer's again |
 //! | user | nothing: the user's row stays | the user, with the password; tokens and sessions stay revoked |
+//! | merge | the fields of both customers, and in `merged_rows` which calls and messages were moved | both customers as they were, each with its calls and messages |
 //!
 //! Invariants: a row is written in the transaction that deletes the record (of a user: after it), and goes with its undo or after
 //! [`UNDO_TTL`]. A customer whose deletion erases what is known of the customer has none. An undo is refused where the code,
-//! the number, the name or the extension belongs to another record by now.
+//! the number, the name or the extension belongs to another record by now; that of a merge, where the customer who stayed was
+//! changed since. Calls and messages of a merge move back in steps; where that is cut off, [`Store::expire_deletions`] goes on.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::customer_changes::MOVE_ROWS_MAX;
 use super::{Store, StoreError};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -36,10 +39,12 @@ pub enum DeletedKind {
     Customer,
     /// A user.
     User,
+    /// A customer who became part of another one; the record is the one who went.
+    Merge,
 }
 
 impl DeletedKind {
-    const ALL: &[Self] = &[Self::Account, Self::Contact, Self::Customer, Self::User];
+    const ALL: &[Self] = &[Self::Account, Self::Contact, Self::Customer, Self::User, Self::Merge];
 
     /// Its word.
     #[must_use]
@@ -49,6 +54,7 @@ impl DeletedKind {
             Self::Contact => "contact",
             Self::Customer => "customer",
             Self::User => "user",
+            Self::Merge => "merge",
         }
     }
 
@@ -119,22 +125,41 @@ impl Store {
     /// Brings a record back. Absent: it was not deleted in the last ten minutes, or it is back.
     ///
     /// # Errors
-    /// [`StoreError::Taken`]: its code, number, name or extension is another record's; [`StoreError::Missing`]: its account was
-    /// deleted; or the store failed.
+    /// [`StoreError::Taken`]: its code, number, name or extension is another record's; [`StoreError::Missing`]: its account, or
+    /// the customer of whom it became part, was deleted; [`StoreError::Changed`]: that customer was changed since; or the store
+    /// failed.
     pub async fn undo_deletion(
         &self,
         id: RecordId,
         plan: &NumberPlan,
         now: Timestamp,
     ) -> Result<Option<Deletion>, StoreError> {
-        each!(self, db => db.undo_deletion(id, plan, now).await)
+        let undone = each!(self, db => db.undo_deletion(id, plan, now).await?);
+        if undone.as_ref().is_some_and(|deletion| deletion.kind == DeletedKind::Merge) {
+            self.move_back(id).await?;
+        }
+        Ok(undone)
     }
 
-    /// Forgets what can no longer be brought back.
+    /// Gives a customer who is back the calls and messages that a merge moved.
+    async fn move_back(&self, customer: RecordId) -> Result<(), StoreError> {
+        while each!(self, db => db.move_back(customer, i64::from(MOVE_ROWS_MAX)).await?) > 0 {}
+        Ok(())
+    }
+
+    /// Forgets what can no longer be brought back, and goes on with undone merges that were cut off.
     ///
     /// # Errors
     /// The store failed.
     pub async fn expire_deletions(&self, now: Timestamp) -> Result<(), StoreError> {
-        each!(self, db => db.expire_deletions(now).await)
+        each!(self, db => db.expire_deletions(now).await?);
+        while let Some((customer, is_back)) = each!(self, db => db.merge_over().await?) {
+            if is_back {
+                self.move_back(customer).await?;
+            } else {
+                while each!(self, db => db.forget_moved(customer, i64::from(MOVE_ROWS_MAX)).await?) > 0 {}
+            }
+        }
+        Ok(())
     }
 }

@@ -58,6 +58,16 @@ struct CustomerContent {
     changes: Vec<ChangeContent>,
 }
 
+/// Two customers before a merge.
+#[derive(Serialize, Deserialize)]
+struct MergeContent {
+    gone: CustomerContent,
+    kept: RecordId,
+    fields: CustomerFields,
+    /// The version of the customer who stays, right after the merge.
+    changed_ms: i64,
+}
+
 /// A row of the customer's changes.
 #[derive(Serialize, Deserialize)]
 struct ChangeContent {
@@ -102,6 +112,8 @@ impl Backend {
                 let name = name.ok_or(StoreError::Missing { what: "user" })?;
                 Gone { name, code: None, content: "{}".to_owned() }
             }
+            // A merge is no deletion that is asked for here.
+            DeletedKind::Merge => return Err(StoreError::Missing { what: "customer" }),
         };
         note(db, (kind, id), &gone, by).await?;
         Ok(transaction.commit().await?)
@@ -150,9 +162,77 @@ impl Backend {
             DeletedKind::Contact => restore_contact(db, id, content_of(&content)?, plan, now).await?,
             DeletedKind::Customer => restore_customer(db, id, content_of(&content)?, plan, now).await?,
             DeletedKind::User => users::restore(db, id, deletion.at).await?,
+            DeletedKind::Merge => separate(db, id, content_of(&content)?, plan, now).await?,
         }
         transaction.commit().await?;
         Ok(Some(deletion))
+    }
+
+    /// Moves back some of the calls and messages that a merge took from a customer; returns how many were left.
+    pub(in crate::store) async fn move_back(&self, customer: RecordId, rows: i64) -> Result<u64, StoreError> {
+        let mut left = 0;
+        for (part, statement) in [
+            (
+                "call",
+                "UPDATE calls SET customer_id = $1 WHERE id IN (SELECT r.id FROM merged_rows AS r
+                    WHERE r.customer_id = $1 AND r.part = $2 ORDER BY r.id LIMIT $3) AND customer_id = (
+                    SELECT r.kept_id FROM merged_rows AS r WHERE r.customer_id = $1 LIMIT 1)",
+            ),
+            (
+                "message",
+                "UPDATE messages SET customer_id = $1 WHERE id IN (SELECT r.id FROM merged_rows AS r
+                    WHERE r.customer_id = $1 AND r.part = $2 ORDER BY r.id LIMIT $3) AND customer_id = (
+                    SELECT r.kept_id FROM merged_rows AS r WHERE r.customer_id = $1 LIMIT 1)",
+            ),
+        ] {
+            let mut transaction = self.begin().await?;
+            sqlx::query(statement).bind(customer).bind(part).bind(rows).execute(&mut *transaction).await?;
+            let done = sqlx::query(
+                "DELETE FROM merged_rows WHERE id IN (SELECT r.id FROM merged_rows AS r
+                    WHERE r.customer_id = $1 AND r.part = $2 ORDER BY r.id LIMIT $3)",
+            )
+            .bind(customer)
+            .bind(part)
+            .bind(rows)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            left += done.rows_affected();
+        }
+        Ok(left)
+    }
+
+    /// A customer whose merge can be undone no longer, or was undone, and of whom moved rows are noted; and whether the customer
+    /// is back.
+    pub(in crate::store) async fn merge_over(&self) -> Result<Option<(RecordId, bool)>, StoreError> {
+        let customer: Option<RecordId> = sqlx::query_scalar(
+            "SELECT r.customer_id FROM merged_rows AS r
+             WHERE NOT EXISTS (SELECT 1 FROM deletions AS d WHERE d.id = r.customer_id) LIMIT 1",
+        )
+        .fetch_optional(self.readers())
+        .await?;
+        let Some(customer) = customer else { return Ok(None) };
+        let is_back: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM customers WHERE id = $1)")
+            .bind(customer)
+            .fetch_one(self.readers())
+            .await?;
+        Ok(Some((customer, is_back)))
+    }
+
+    /// Forgets which rows a merge moved; returns how many were left.
+    pub(in crate::store) async fn forget_moved(
+        &self,
+        customer: RecordId,
+        rows: i64,
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM merged_rows WHERE id IN (SELECT r.id FROM merged_rows AS r WHERE r.customer_id = $1 LIMIT $2)",
+        )
+        .bind(customer)
+        .bind(rows)
+        .execute(&mut *self.write_once().await?)
+        .await?;
+        Ok(done.rows_affected())
     }
 
     pub(in crate::store) async fn expire_deletions(&self, now: Timestamp) -> Result<(), StoreError> {
@@ -278,6 +358,44 @@ async fn customer_gone(db: &mut DbConnection, id: RecordId) -> Result<Gone, Stor
     let content =
         CustomerContent { created_ms: to_ms(customer.created_at), fields: customer.fields, changes };
     Ok(Gone { name, code, content: json_of(&content)? })
+}
+
+/// Notes the customer who goes in a merge, and the one who stays as it was before.
+pub(super) async fn note_merge(
+    db: &mut DbConnection,
+    gone: RecordId,
+    kept: RecordId,
+    by: DeletedBy<'_>,
+) -> Result<(), StoreError> {
+    let missing = || StoreError::Missing { what: "customer" };
+    let fields = customers::read(db, kept).await?.ok_or_else(missing)?.fields;
+    let Gone { name, code, content } = customer_gone(db, gone).await?;
+    let content = MergeContent { gone: content_of(&content)?, kept, fields, changed_ms: to_ms(by.at) };
+    let row = Gone { name, code, content: json_of(&content)? };
+    note(db, (DeletedKind::Merge, gone), &row, by).await
+}
+
+/// Makes two customers of one again.
+async fn separate(
+    db: &mut DbConnection,
+    id: RecordId,
+    content: MergeContent,
+    plan: &NumberPlan,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let MergeContent { gone, kept, fields, changed_ms } = content;
+    if customers::read(db, kept).await?.is_none() {
+        return Err(StoreError::Missing { what: "customer" });
+    }
+    customers::claim(db, kept, Some(from_ms(changed_ms))).await?;
+    // First, because a code is one customer's.
+    customers::replace(db, kept, &fields.checked(plan).map_err(invalid)?, now).await?;
+    sqlx::query("DELETE FROM customer_changes WHERE customer_id = $1 AND action = 'merged' AND at_ms = $2")
+        .bind(kept)
+        .bind(changed_ms)
+        .execute(&mut *db)
+        .await?;
+    restore_customer(db, id, gone, plan, now).await
 }
 
 async fn restore_customer(

@@ -59,6 +59,8 @@ mod erasure;
 mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
+#[path = "../guidance_drafts/sql.rs"]
+mod guidance_drafts;
 #[path = "../guidance_pins/sql.rs"]
 mod guidance_pins;
 #[path = "../history/sql.rs"]
