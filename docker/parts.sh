@@ -65,7 +65,9 @@ is_booted() {
 main() {
   need ip iproute2
   trap stop EXIT
-  mkdir -p "$DIRECTORY/lab" "$DIRECTORY/records"
+  mkdir -p "$DIRECTORY/lab" "$DIRECTORY/records" "$DIRECTORY/tmp"
+  # What buildah leaves behind when it is killed goes with this directory.
+  export TMPDIR="$DIRECTORY/tmp"
   chown 10001:10001 "$DIRECTORY/lab" "$DIRECTORY/records"
   ip link set lo up
   local name
