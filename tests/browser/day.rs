@@ -20,6 +20,13 @@ async fn everybody_rings(lab: &Lab) {
     }
 }
 
+/// The pictures of the documents are of open hours, whenever they are taken.
+async fn is_open_all_day(service: &Service) {
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let weekly = [json!({ "days": days, "from": "00:00", "to": "23:30" })];
+    service.change_account("A001", json!({ "hours": { "weekly": weekly } })).await;
+}
+
 #[tokio::test]
 async fn a_day_at_the_desk() {
     let lab = Lab::start().await;
@@ -36,10 +43,7 @@ async fn a_day_at_the_desk() {
     person.looks("waiting").await;
     the_state_menu_opens_and_closes(&person).await;
 
-    // The pictures of the documents are of open hours, whenever they are taken.
-    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let weekly = [json!({ "days": days, "from": "00:00", "to": "23:30" })];
-    service.change_account("A001", json!({ "hours": { "weekly": weekly } })).await;
+    is_open_all_day(&service).await;
 
     // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
