@@ -143,6 +143,13 @@ pub fn printable(text: &str, chars_max: usize) -> Option<SmolStr> {
     (!kept.is_empty()).then(|| SmolStr::new(kept))
 }
 
+/// `text` of several lines, each as [`printable`] cleans it, without empty lines at its beginning and end.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| printable(line, usize::MAX).unwrap_or_default()).collect();
+    lines.join("\n").trim().to_owned()
+}
+
 /// The name of a caller, cleaned and cut. A name with bytes of another code page (they became replacement characters) is
 /// no name; a name that a network cut within its last character is one.
 #[must_use]

@@ -224,8 +224,8 @@ mod tests {
             let errors = errors(&std::fs::read_to_string(&path).unwrap());
             count += errors.len();
             let of_words = errors.into_iter().filter(|text| text.chars().any(|c| c.is_ascii_alphabetic()));
-            let untold = of_words.filter(|text| PAIRS.iter().all(|(english, _)| english != text));
-            missing.extend(untold.map(|text| format!("{}: {text}", path.display())));
+            let without_text = of_words.filter(|text| PAIRS.iter().all(|(english, _)| english != text));
+            missing.extend(without_text.map(|text| format!("{}: {text}", path.display())));
         }
         assert!(count > 100, "{count}");
         assert!(missing.is_empty(), "add to language/ja.txt:\n{}", missing.join("\n"));

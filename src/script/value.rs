@@ -20,7 +20,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use utoipa::ToSchema;
 
 use super::model::{ANSWER_CHARS, ANSWER_CHARS_MAX, Field, FieldType};
-use crate::identity::printable;
+use crate::identity::{printable, printable_lines};
 use crate::numbers::{Number, NumberPlan};
 use crate::text::compose::compose;
 use crate::text::kana::{is_kana, kana};
@@ -95,14 +95,10 @@ impl Field {
             let chosen = self.choices.iter().filter(|choice| given.contains(&choice.as_str()));
             return Ok(chosen.cloned().collect());
         }
-        let text = compose(value.first().map_or("", String::as_str));
+        let text = value.first().map_or("", String::as_str);
         let text = match self.kind {
-            FieldType::Lines => {
-                let lines: Vec<_> =
-                    text.lines().map(|line| printable(line, usize::MAX).unwrap_or_default()).collect();
-                lines.join("\n").trim().to_owned()
-            }
-            _ => printable(&text, usize::MAX).unwrap_or_default().to_string(),
+            FieldType::Lines => compose(&printable_lines(text)),
+            _ => compose(&printable(text, usize::MAX).unwrap_or_default()),
         };
         if text.is_empty() {
             return Ok(Vec::new());

@@ -184,7 +184,7 @@ async fn words_files_and_the_installation_are_administered_by_keyboard() {
     words(&admin, &service).await;
     files(&admin, &service, &account).await;
     teams(&admin, &service).await;
-    what_the_installation_is(&admin).await;
+    what_the_installation_is(&admin, &service, &account).await;
     admin.all_is_well().await;
     browser.close().await;
     service.stop().await;
@@ -294,7 +294,10 @@ async fn teams(admin: &Person, service: &Service) {
     assert!(teams.to_string().contains("夜の班"), "{teams}");
 }
 
-async fn what_the_installation_is(admin: &Person) {
+async fn what_the_installation_is(admin: &Person, service: &Service, account: &str) {
+    let callflow = format!("/v1/accounts/{account}/callflow");
+    let (status, put) = service.ask("admin", Method::PUT, &callflow, Some(json!({"queue": "operators"}))).await;
+    assert!(status.is_success(), "{put}");
     opens(admin, "queues").await;
     let used = "document.querySelector('[data-queue=operators] [data-accounts]')?.innerText.includes('社')";
     admin.tab.until("the queues with who uses them", used).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::words::{Action, FollowUpBy, Gender, Mark, NumberSource, OfferResult, Privacy, Urgency};
 use crate::contract::records::search::{fold, fold_number};
 use crate::contract::records::{RecordError, paragraphs};
-use crate::identity::printable;
+use crate::identity::{printable, printable_lines};
 use crate::ids::RecordId;
 use crate::numbers::{Number, NumberPlan};
 use crate::text::compose::compose;
@@ -385,7 +385,7 @@ impl ScriptVersion {
 /// # Errors
 /// The text is empty or longer than [`MESSAGE_CHARS_MAX`].
 pub fn clean_text(text: &str) -> Result<String, RecordError> {
-    let text = paragraphs("text", &compose(text), MESSAGE_CHARS_MAX)?;
+    let text = composed("text", text, MESSAGE_CHARS_MAX)?;
     if text.is_empty() { Err(invalid("text", "must not be empty")) } else { Ok(text) }
 }
 
@@ -402,7 +402,7 @@ fn answers(answers: Vec<ScriptAnswer>) -> Result<Vec<ScriptAnswer>, RecordError>
         cleaned.push(ScriptAnswer {
             id,
             label: required_line("answers.label", answer.label, COMPANY_CHARS_MAX)?,
-            value: paragraphs("answers.value", &compose(&answer.value), ANSWER_CHARS_MAX)?,
+            value: composed("answers.value", &answer.value, ANSWER_CHARS_MAX)?,
             sensitive: answer.sensitive,
         });
     }
@@ -461,14 +461,19 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> RecordError {
     RecordError { field, problem: problem.into() }
 }
 
+/// Cleans text of several lines and composes its marks: a character that is left out may have stood before a mark.
+fn composed(field: &'static str, text: &str, chars_max: usize) -> Result<String, RecordError> {
+    paragraphs(field, &compose(&printable_lines(text)), chars_max)
+}
+
 /// Cleans text of one line; an empty text becomes `None`.
 fn line(field: &'static str, text: Option<String>, chars_max: usize) -> Result<Option<String>, RecordError> {
-    let text = text.and_then(|text| printable(&compose(&text), usize::MAX));
+    let text = text.and_then(|text| printable(&text, usize::MAX)).map(|text| compose(&text));
     match text {
         Some(text) if text.chars().count() > chars_max => {
             Err(invalid(field, format!("longer than {chars_max} characters")))
         }
-        text => Ok(text.map(Into::into)),
+        text => Ok(text),
     }
 }
 
@@ -627,6 +632,13 @@ mod tests {
         for text in ["やまもと", "株式会社みほん", "納期", "09012345678", "0312345678"] {
             assert!(checked.search.contains(text), "{text}: {}", checked.search);
         }
+    }
+
+    #[test]
+    fn a_mark_after_a_character_that_is_left_out_is_composed() {
+        let raw = json!({"text": "か\u{200b}\u{3099}\nA\u{200b}\u{300}", "subject": "A\u{200b}\u{300}"});
+        let checked = fields(raw).checked(&NumberPlan::default()).unwrap().fields;
+        assert_eq!((checked.text.as_str(), checked.subject.as_deref()), ("が\nÀ", Some("À")));
     }
 
     proptest! {

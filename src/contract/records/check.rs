@@ -1,7 +1,7 @@
 //! Checks that all records share: text and telephone numbers.
 
 use super::RecordError;
-use crate::identity::printable;
+use crate::identity::{printable, printable_lines};
 use crate::numbers::{Number, NumberKind, NumberPlan};
 
 /// Longest name, reading, code, department or role, in characters.
@@ -63,8 +63,7 @@ pub(super) fn multi_line(field: &'static str, text: &str) -> Result<String, Reco
 /// # Errors
 /// The text is longer than `chars_max` characters.
 pub(crate) fn paragraphs(field: &'static str, text: &str, chars_max: usize) -> Result<String, RecordError> {
-    let cleaned: Vec<_> = text.lines().map(|line| printable(line, usize::MAX).unwrap_or_default()).collect();
-    let cleaned = cleaned.join("\n").trim().to_owned();
+    let cleaned = printable_lines(text);
     if cleaned.chars().count() > chars_max {
         return Err(invalid(field, format!("longer than {chars_max} characters")));
     }
