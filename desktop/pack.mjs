@@ -9,7 +9,7 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
  */
 const FIRST_LOAD_BYTES_MAX = 90 * 1024;
 /** Everything, as gzip. */
-const ALL_BYTES_MAX = 250 * 1024;
+const ALL_BYTES_MAX = 260 * 1024;
 
 const dist = new URL('dist', import.meta.url).pathname;
 const files = readdirSync(dist, { recursive: true, withFileTypes: true })

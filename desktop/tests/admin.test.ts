@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { csvOf } from '../src/admin/csv.ts';
 import { ACCOUNT, CONTACT, CUSTOMER, fieldsOf, USER } from '../src/admin/fields.ts';
 import { instant, localTime } from '../src/admin/local.ts';
+import { inJapanese } from '../src/admin/refusals.ts';
 import { en, ja } from '../src/admin/wordList.ts';
 import openapi from '../../src/gateway/openapi.json';
 
@@ -52,4 +53,16 @@ test('each word of the contract that the administration shows stands there', () 
     assert.ok(names.length > 1, prefix);
     for (const name of names) for (const words of [ja, en]) assert.ok(`${prefix}.${name}` in words, `${prefix}.${name}`);
   }
+});
+
+test('what the daemon refuses is said in Japanese', () => {
+  const label = (field: string) => (ja as Record<string, string>)[`field.${field}`];
+  const said = (text: string) => inJapanese(text, label);
+  assert.equal(said('name: must not be empty'), '名称：入力してください');
+  assert.equal(
+    said('numbers: "090-1234-56789" is not a telephone number: it has 12 digits, and one that begins so has 11; several numbers are separate, in a file with ; between them'),
+    '電話番号："090-1234-56789" は電話番号ではありません（12 桁あります。この始まりの番号は 11 桁です。番号が複数あれば分けてください。ファイルでは ; で区切ります）',
+  );
+  assert.equal(said('line 3: the column "code" appears twice'), '3 行目：列 "code" が二つあります');
+  assert.equal(said('something else'), 'something else');
 });

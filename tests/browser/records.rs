@@ -248,7 +248,7 @@ async fn files(admin: &Person, service: &Service, account: &str) {
         .await;
     enters(admin, "[data-try]").await;
     let failed = "document.querySelector('[data-job=failed] [data-errors]')?.innerText";
-    admin.tab.until("the bad lines", &format!("{failed}?.includes('name')")).await;
+    admin.tab.until("the bad lines", &format!("{failed}?.includes('名称：入力してください')")).await;
     admin.looks("admin-import").await;
     let of_account = format!("/v1/customers?account={account}");
     assert_eq!(show(service, &of_account).await["items"], json!([]), "nothing was changed");
@@ -296,7 +296,8 @@ async fn teams(admin: &Person, service: &Service) {
 
 async fn what_the_installation_is(admin: &Person, service: &Service, account: &str) {
     let callflow = format!("/v1/accounts/{account}/callflow");
-    let (status, put) = service.ask("admin", Method::PUT, &callflow, Some(json!({"queue": "operators"}))).await;
+    let (status, put) =
+        service.ask("admin", Method::PUT, &callflow, Some(json!({"queue": "operators"}))).await;
     assert!(status.is_success(), "{put}");
     opens(admin, "queues").await;
     let used = "document.querySelector('[data-queue=operators] [data-accounts]')?.innerText.includes('社')";

@@ -5,7 +5,7 @@
 // changed the record since. A deletion can be undone as long, by any administrator, also after the page was loaded again.
 
 import { ApiError, get, patchSeen, post, remove, removeSeen } from '../api/http.ts';
-import { known, w } from './words.ts';
+import { known, refusal, w } from './words.ts';
 
 export const TABS = [
   'accounts',
@@ -128,7 +128,8 @@ export const admin = new Admin();
 /** What a refusal says, in words. */
 export function problemText(error: unknown): string {
   if (!(error instanceof ApiError)) return String(error);
-  return known('problem', error.type, { detail: error.detail }) ?? w('problem.other', { detail: error.detail || error.type });
+  const detail = refusal(error.detail);
+  return known('problem', error.type, { detail }) ?? w('problem.other', { detail: detail || error.type });
 }
 
 /** Every record of a list. */
