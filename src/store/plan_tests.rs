@@ -330,10 +330,9 @@ async fn sqlite_plan(db: &mut SqliteConnection, sql: &str) -> Result<Vec<String>
 }
 
 async fn postgres_explain(db: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-    let is_in = |n: &usize| {
-        sql.split(|c: char| !(c == '$' || c.is_ascii_digit())).any(|word| word == format!("${n}"))
-    };
-    let nulls = vec!["NULL"; (1..100).filter(is_in).count()].join(", ");
+    let words = sql.split(|c: char| !(c == '$' || c.is_ascii_digit()));
+    let parameters: BTreeSet<&str> = words.filter(|word| word.len() > 1 && word.starts_with('$')).collect();
+    let nulls = vec!["NULL"; parameters.len()].join(", ");
     let values = if nulls.is_empty() { nulls } else { format!("({nulls})") };
     let text = format!("PREPARE one AS {sql}; EXPLAIN (COSTS OFF) EXECUTE one {values}");
     let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_all(&mut *db).await;

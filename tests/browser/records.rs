@@ -198,7 +198,7 @@ async fn words(admin: &Person, service: &Service) {
     goes_to(admin, "[data-word] [data-retired]").await;
     admin.tab.key(" ").await;
     enters(admin, ".words [data-save]").await;
-    says(admin, "応対結果").await;
+    says(admin, "言葉を保存しました").await;
     let options = service.ask("1001", Method::GET, "/v1/operators/options", None).await.1;
     assert!(!options["dispositions"].to_string().contains(&first.to_string()), "{options}");
     enters(admin, "[data-undo]").await;
@@ -209,7 +209,7 @@ async fn words(admin: &Person, service: &Service) {
     goes_to(admin, "[data-word] [data-no-message]").await;
     admin.tab.key(" ").await;
     enters(admin, ".words [data-save]").await;
-    says(admin, "応対結果").await;
+    says(admin, "言葉を保存しました").await;
     let options = service.ask("1001", Method::GET, "/v1/messages/options", None).await.1;
     assert!(options["no_message_reasons"].to_string().contains(&first.to_string()), "{options}");
 

@@ -31,18 +31,24 @@ export function followAddress(): void {
   const user = $derived(desk.session?.user);
   const role = $derived(desk.session?.role);
   let before: string | undefined;
+  /** The address of what was opened, until it is written. */
+  let coming: string | undefined;
 
   // A session that is confirmed after a reload is no new day.
   $effect.pre(() => {
-    if (user) open(addressOf(location.hash, views()) ?? { view: role === 'operator' ? 'desk' : 'board', id: '' });
+    if (user) open(addressOf(coming ?? location.hash, views()) ?? { view: role === 'operator' ? 'desk' : 'board', id: '' });
     else if (before) history.replaceState(null, '', location.pathname + location.search);
     before = user;
   });
 
   $effect(() => {
     const hash = hashOf(opened());
+    coming = undefined;
     if (!user || (wall.isOpen && role !== 'operator') || location.hash === hash) return;
+    coming = hash;
     afterPaint(() => {
+      if (coming !== hash) return;
+      coming = undefined;
       if (!desk.session || location.hash === hash) return;
       if (location.hash) history.pushState(null, '', hash);
       else history.replaceState(null, '', hash);

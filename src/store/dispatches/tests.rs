@@ -557,7 +557,42 @@ async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
     let [task] = &tasks[..] else { panic!("{tasks:?}") };
     assert_eq!((task.text.as_deref(), task.due_at), (Some("見積書が届いたか"), at(9_000)));
     assert_eq!((task.number.as_str(), task.name.as_str()), ("090-1111-0001", "佐々木"));
-    // What is to be done is changed: by then the earlier task is none.
+    rig.send(1, None).await;
+    let delivery = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap()[0].id;
+    let reply = |kind, address: &str, note: &str| NewReply {
+        kind,
+        by_name: "別の人".into(),
+        address: Some(address.into()),
+        note: Some(note.into()),
+    };
+    let own = "C1@sakura.example.jp";
+    let noted = rig.store.answer_by_reply(delivery, &reply(AnswerKind::Note, own, "後ほど"), at(20)).await;
+    assert_eq!(noted.unwrap(), AnswerOutcome::Taken);
+    assert_eq!(rig.message(1).await.state, MessageState::Sent);
+    let seen = reply(AnswerKind::Seen, "other@sakura.example.jp", "了解");
+    for expected in [AnswerOutcome::Taken, AnswerOutcome::Repeated] {
+        assert_eq!(rig.store.answer_by_reply(delivery, &seen, at(30)).await.unwrap(), expected);
+    }
+    assert_eq!(rig.message(1).await.state, MessageState::Acknowledged);
+    let answers = rig.store.message_answers(id(1)).await.unwrap();
+    let said: Vec<_> =
+        answers.iter().map(|answer| (answer.by_name.as_str(), answer.via.as_str(), answer.kind)).collect();
+    assert_eq!(said, [("佐々木", "reply", AnswerKind::Note), ("別の人", "reply", AnswerKind::Seen)]);
+    assert_eq!(rig.tasks(None).await.len(), 1, "it is still to be seen to");
+    let done = changed(rig.change(&tasks[0], TaskChange::Result(TaskResult::Told, None), HANA, 9_001).await);
+    assert_eq!(done.state, TaskState::Done);
+    let unknown = rig.store.answer_by_reply(id(99), &seen, at(40)).await.unwrap();
+    assert_eq!(unknown, AnswerOutcome::Gone);
+}
+
+#[tokio::test]
+async fn a_follow_up_that_is_changed_has_another_task() {
+    let rig = rig().await;
+    let contact = rig.contacts[0].0;
+    let follow_up =
+        json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書が届いたか", "by": "operator"});
+    let fields = json!({"text": "見積", "urgency": "urgent", "contact": contact, "follow_up": follow_up});
+    rig.save(1, fields, 0).await;
     let later =
         json!({"at": crate::contract::time::time(at(9_000)), "text": "見積書は届いたか", "by": "contact"});
     for (n, (by, open)) in [("contact", 0), ("operator", 1)].into_iter().enumerate() {
@@ -580,31 +615,4 @@ async fn a_follow_up_is_a_task_at_its_time_that_a_confirmation_does_not_end() {
         assert_eq!(tasks.len(), open, "{by}: {tasks:?}");
         assert!(tasks.iter().all(|task| task.text.as_deref() == Some("見積書は届いたか")), "{tasks:?}");
     }
-    let tasks = rig.tasks(Some(TaskState::Open)).await;
-    rig.send(1, None).await;
-    let delivery = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap()[0].id;
-    let reply = |kind, address: &str, note: &str| NewReply {
-        kind,
-        by_name: "別の人".into(),
-        address: Some(address.into()),
-        note: Some(note.into()),
-    };
-    let own = "C1@sakura.example.jp";
-    let noted = rig.store.answer_by_reply(delivery, &reply(AnswerKind::Note, own, "後ほど"), at(20)).await;
-    assert_eq!(noted.unwrap(), AnswerOutcome::Taken);
-    assert_eq!(rig.message(1).await.state, MessageState::Sent);
-    let seen = reply(AnswerKind::Seen, "other@sakura.example.jp", "了解");
-    for expected in [AnswerOutcome::Taken, AnswerOutcome::Repeated] {
-        assert_eq!(rig.store.answer_by_reply(delivery, &seen, at(30)).await.unwrap(), expected);
-    }
-    assert_eq!(rig.message(1).await.state, MessageState::Acknowledged);
-    let answers = rig.store.message_answers(id(1)).await.unwrap();
-    let said: Vec<_> =
-        answers.iter().map(|answer| (answer.by_name.as_str(), answer.via.as_str(), answer.kind)).collect();
-    assert_eq!(said, [("佐々木", "reply", AnswerKind::Note), ("別の人", "reply", AnswerKind::Seen)]);
-    assert_eq!(rig.tasks(Some(TaskState::Open)).await.len(), 1, "it is still to be seen to");
-    let done = changed(rig.change(&tasks[0], TaskChange::Result(TaskResult::Told, None), HANA, 9_001).await);
-    assert_eq!(done.state, TaskState::Done);
-    let unknown = rig.store.answer_by_reply(id(99), &seen, at(40)).await.unwrap();
-    assert_eq!(unknown, AnswerOutcome::Gone);
 }
