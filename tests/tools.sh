@@ -48,3 +48,15 @@ free_port() {
     if ! is_taken "$port"; then echo "$port"; return; fi
   done
 }
+
+# free_ports FIRST COUNT NAME…: gives each of these variables a free port of its own.
+free_ports() {
+  local first="$1" count="$2" given=" " name port
+  shift 2
+  for name; do
+    port=""
+    until [[ -n "$port" && "$given" != *" $port "* ]]; do port="$(free_port "$first" "$count")"; done
+    given+="$port "
+    printf -v "$name" %s "$port"
+  done
+}

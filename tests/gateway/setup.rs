@@ -237,7 +237,7 @@ async fn a_customer_has_a_history_and_two_become_one() {
         "{as_it_was}"
     );
     assert_eq!(rig.send("admin", Method::POST, &merge, &body).await.0, StatusCode::OK);
-    rig.advance(std::time::Duration::from_secs(1));
+    rig.advance(Duration::from_secs(1));
     rig.send("admin", Method::PATCH, &path, &json!({"kana": "たなべ"})).await;
     let (status, refused) = rig.send("admin", Method::POST, &undo, &json!(null)).await;
     assert_eq!((status, &refused["type"]), (StatusCode::CONFLICT, &json!("record-changed")), "{refused}");

@@ -98,7 +98,11 @@ async fn a_message_is_a_fax_and_its_result_is_noted() {
     assert_eq!(report("FAX送信が成功しました").await, "applied");
     let deliveries = house.deliveries(&id).await;
     assert_eq!((&deliveries[0]["state"], &deliveries[0]["channel"]), (&json!("delivered"), &json!("fax")));
-    // Another gateway faxes what is attached.
+    a_gateway_faxes_what_is_attached(&house, &lab, text).await;
+}
+
+/// Another gateway, whose mail has the message as a PDF; both senders are tried without a fax.
+async fn a_gateway_faxes_what_is_attached(house: &House, lab: &MailLab, text: &str) {
     let fields = json!({"account": house.account, "name": "支社"});
     let branch = house.ask("admin", Method::POST, "/v1/contacts", fields).await["id"].clone();
     let endpoint = json!({"account": house.account, "contact": branch, "kind": "fax", "profile": "pages",
@@ -115,7 +119,6 @@ async fn a_message_is_a_fax_and_its_result_is_noted() {
     assert_eq!(file.attachment_name(), Some(format!("{number}.pdf").as_str()));
     let shown = text_of(file.contents());
     assert!(shown.contains(text) && shown.contains(&number) && shown.starts_with("さくら商事"), "{shown}");
-    // Both senders are tried without a fax.
     let checked = house.command().args(["mail", "check"]).output().await.unwrap();
     let checked = String::from_utf8(checked.stdout).unwrap();
     for name in ["main", "pages"] {

@@ -12,7 +12,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
@@ -159,7 +159,8 @@ impl MailLab {
 
 impl Drop for MailLab {
     fn drop(&mut self) {
-        let mut shell = self.shell.lock().unwrap();
+        // A second panic would end the process and leave its servers behind.
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
         shell.commands = None;
         let _ = shell.child.wait();
     }

@@ -200,13 +200,13 @@ stop_all() {
 
 start_all() {
   chmod 755 "$RUN_DIR"
-  IMAP_PORT="$(free_port "$PORT_MIN" "$PORTS")" IMAPS_PORT="$(free_port "$PORT_MIN" "$PORTS")"
+  free_ports "$PORT_MIN" "$PORTS" IMAP_PORT IMAPS_PORT
   write_dovecot
   setpriv --pdeathsig TERM dovecot -F -c "$RUN_DIR/dovecot/dovecot.conf" < /dev/null >> "$RUN_DIR/dovecot.log" 2>&1 &
   DOVECOT_PID=$!
   wait_for "$DOVECOT_PID" test -S "$RUN_DIR/dovecot/auth" ||
     die "dovecot does not start:"$'\n'"$(cat "$RUN_DIR/dovecot.log")"
-  STARTTLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" TLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" PLAIN_PORT="$(free_port "$PORT_MIN" "$PORTS")" BARE_PORT="$(free_port "$PORT_MIN" "$PORTS")"
+  free_ports "$PORT_MIN" "$PORTS" STARTTLS_PORT TLS_PORT PLAIN_PORT BARE_PORT
   write_postfix
   start_postfix || return 1
   printf '%s=%s\n' STARTTLS_PORT "$STARTTLS_PORT" TLS_PORT "$TLS_PORT" PLAIN_PORT "$PLAIN_PORT" BARE_PORT "$BARE_PORT" \

@@ -138,7 +138,7 @@ mod tests {
             used_from: RecordedGuidance::Confirmed,
             recorded_at: from_ms(4_000),
         };
-        assert_eq!(store.guidance_drafts().await.unwrap(), [draft.clone()]);
+        assert_eq!(store.guidance_drafts().await.unwrap(), std::slice::from_ref(&draft));
         assert_eq!(store.guidance_draft(account).await.unwrap(), Some(draft));
         assert!(!store.end_guidance_draft(account, first).await.unwrap(), "another one waits");
         assert!(store.end_guidance_draft(account, last).await.unwrap());
