@@ -48,7 +48,7 @@ impl VoiceFileName {
         self.account
     }
 
-    /// The channel, as [`channel_part`](crate::spool::channel_part) writes it.
+    /// The channel, as [`channel_part`] writes it.
     #[must_use]
     pub fn channel(&self) -> &str {
         self.text.rsplit_once('_').map_or("", |(channel, _)| channel)
