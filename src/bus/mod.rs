@@ -285,6 +285,12 @@ impl Bus {
         }
     }
 
+    /// Whether a record of this daemon is not in the store yet.
+    #[must_use]
+    pub fn has_unwritten_records(&self) -> bool {
+        self.journal_stats().is_some_and(|log| log.unwritten_records > 0)
+    }
+
     /// Publishes one event. Never waits.
     pub fn publish(&self, event: NewEvent) -> EventId {
         self.publish_all(vec![event], Vec::new()).pop().unwrap_or_else(|| self.head())

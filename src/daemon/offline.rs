@@ -5,7 +5,7 @@
 //! | each [`HEARTBEAT_INTERVAL`], while this daemon leads and follows the PBX | sets `TORITSUGI_ALIVE` to the PBX's own time |
 //! | the daemon is asked to stop | sets it to 0: from now on the PBX writes down what ends |
 //! | a caller asked to be called back, and whenever the log is read | makes the message and the phone task, and deletes the key |
-//! | [`FIRST_DELAY`] after it began to follow, then each [`READ_INTERVAL`] | reads the log ([`crate::callflow::OfflineCall`]), records the calls, and deletes what is in the store |
+//! | [`FIRST_DELAY`] after it began to follow, then each [`READ_INTERVAL`] | reads the log ([`crate::callflow::OfflineCall`]), records the calls, and deletes what is in the store; not while records of its own wait for the store |
 //!
 //! The PBX writes a call down when its last heartbeat is older than six seconds. A daemon that hangs for so long may record the
 //! same call: it is one record then, and what a daemon saw goes before what the PBX wrote (`store/history/mod.rs`).
@@ -87,7 +87,8 @@ impl OfflineLog {
             if follows {
                 self.beat().await;
                 let due = *read_at.get_or_insert_with(|| Instant::now() + FIRST_DELAY);
-                if due <= Instant::now() {
+                // Otherwise a call that this daemon saw would have no caller until its own record is written.
+                if due <= Instant::now() && !self.bus.has_unwritten_records() {
                     match self.read().await {
                         Ok(0) => {}
                         Ok(calls) => tracing::info!(calls, "recorded calls that the PBX wrote down"),

@@ -14,7 +14,7 @@ use super::messages::invalid;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use crate::contract::call::CallView;
-use crate::contract::history::{CallSource, FinishedCall};
+use crate::contract::history::FinishedCall;
 use crate::contract::operator::StateView;
 use crate::identity::Presentation;
 use crate::ids::{CallId, RecordId};
@@ -63,16 +63,12 @@ pub(super) async fn call_facts(state: &AppState, caller: &Caller, id: CallId) ->
         let is_visible = |call: &FinishedCall| {
             visibility_filter(state, &caller.viewer).is_none_or(|visible| visible.allows(call))
         };
-        // While the store is behind, the call may only be unknown for now: the client must try again. What the PBX wrote down of it
-        // has no caller; the daemon's own record is still to come.
-        let is_behind = state.app.bus.journal_stats().is_some_and(|log| log.unwritten_records > 0);
-        let is_whole = |call: &FinishedCall| !is_behind || call.source != CallSource::Offline;
-        let is_allowed = |call: &FinishedCall| is_visible(call) || is_worked_on(state, caller, id);
-        if let Some(call) = finished.filter(|call| is_whole(call) && is_allowed(call)) {
+        if let Some(call) = finished.filter(|call| is_visible(call) || is_worked_on(state, caller, id)) {
             return Ok(call.into());
         }
         if Instant::now() >= deadline {
-            return Err(if is_behind {
+            // While the store is behind, the call may only be unknown for now: the client must try again.
+            return Err(if state.app.bus.has_unwritten_records() {
                 Kind::StoreUnavailable
                     .with("call: its record may not be in the store yet; try again in a few seconds")
             } else {

@@ -116,8 +116,9 @@ async fn fax_senders(config: &Config) -> Vec<Finding> {
     let Ok(Some(settings)) = config.mail_settings() else { return Vec::new() };
     let mut findings = Vec::new();
     for (name, gateway) in &settings.fax {
-        let font = ReportFont::load(settings.report_font.as_deref());
-        if let (FaxBody::Pdf, Err(error)) = (gateway.body, font) {
+        if gateway.body == FaxBody::Pdf
+            && let Err(error) = ReportFont::load(settings.report_font.as_deref())
+        {
             findings.push(Finding::failed(WHAT, format!("{name}: {error}")));
             continue;
         }
