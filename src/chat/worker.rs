@@ -27,7 +27,7 @@ use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, RateLimit};
 use crate::gateway::Metrics;
 use crate::ids::RecordId;
-use crate::messages::letter::{ShortLetter, TemplateError, TemplateName};
+use crate::messages::letter::{ShortLetter, TemplateName};
 use crate::messages::{MessageRelay, OutboxWaker};
 use crate::store::deliveries::{ClaimedDelivery, DeliveryTarget, SUSPENDED_PREFIX};
 use crate::store::{Store, StoreError};
@@ -388,12 +388,12 @@ async fn written(
             return Ok(Err("the configuration has no such gateway of SMS".into()));
         };
         let (text, failed) = ShortLetter::sms(&settings.letter, &facts, address);
-        log_failed(delivery.account, failed);
+        failed.iter().for_each(|(name, error)| error.log(delivery.account, *name));
         let id = delivery.id.to_string();
         gateway.body(Sms { number: &delivery.address, text: &text, delivery: &id }, &settings.rules.plan)
     } else {
         let letter = ShortLetter::write(&settings.letter, &facts, TemplateName::ChatText);
-        log_failed(delivery.account, letter.failed.clone());
+        letter.failed.iter().for_each(|(name, error)| error.log(delivery.account, *name));
         let note = Note { letter: &letter, link: address, mention: target.mention.as_deref(), may_repeat };
         match body(kind, note) {
             Some(bytes) => bytes,
@@ -406,14 +406,6 @@ async fn written(
     }
     shared.store.keep_rendered(claim, &[(delivery.id, bytes.clone())]).await?;
     Ok(Ok(bytes))
-}
-
-/// A template of an account failed for a message, and the built-in one was used.
-fn log_failed(account: RecordId, failed: Vec<(TemplateName, TemplateError)>) {
-    for (name, error) in failed {
-        let name = name.as_str();
-        tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
-    }
 }
 
 /// A request without its body.

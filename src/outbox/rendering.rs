@@ -34,16 +34,15 @@ impl Shared {
         let address = link.as_ref().map(|(address, _)| address.as_str());
         let of_all = (&self.settings.letter, &self.templates);
         let (bytes, failed) = letter::render(of_all, delivery, to, facts, (documents, address));
-        self.note_failed(delivery.account, failed);
+        self.note_failed(delivery.account, &failed);
         (bytes, link.map(|(_, kept)| kept))
     }
 
     /// Templates of an account failed for a message, and the built-in ones were used.
-    fn note_failed(&self, account: RecordId, failed: Vec<(TemplateName, TemplateError)>) {
+    fn note_failed(&self, account: RecordId, failed: &[(TemplateName, TemplateError)]) {
         for (name, error) in failed {
             self.stats.failed_templates.inc();
-            let name = name.as_str();
-            tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
+            error.log(account, *name);
         }
     }
 
@@ -129,7 +128,7 @@ pub(super) async fn render(
             }
             if let Some(gateway) = gateway {
                 let short = ShortLetter::write(&shared.settings.letter, &facts, TemplateName::FaxText);
-                shared.note_failed(delivery.account, short.failed.clone());
+                shared.note_failed(delivery.account, &short.failed);
                 let document = match shared.fax_document(gateway, &delivery, (&facts, &short)).await {
                     Ok(document) => document,
                     Err(error) => {

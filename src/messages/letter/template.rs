@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::contract::records::Language;
+use crate::ids::RecordId;
 
 /// Steps that a template may take.
 pub const FUEL: u64 = 50_000;
@@ -126,6 +127,14 @@ pub struct TemplateError {
     pub line: usize,
     /// What is wrong.
     pub problem: String,
+}
+
+impl TemplateError {
+    /// Logs that this template of an account failed for a message, and that the built-in one was used.
+    pub fn log(&self, account: RecordId, name: TemplateName) {
+        let (name, error) = (name.as_str(), self);
+        tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
+    }
 }
 
 /// The engine.

@@ -1,6 +1,7 @@
 //! The SQL of contacts.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
@@ -9,8 +10,7 @@ use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
 use crate::contract::records::search::contact_search_text;
 use crate::contract::records::{
-    CheckedContact, Contact, ContactFields, EndpointKind, Language, OnCallShift, Presence, PresenceState,
-    StoredNumber,
+    CheckedContact, Contact, ContactFields, Language, Presence, PresenceState, StoredNumber,
 };
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -243,13 +243,13 @@ macro_rules! values_of {
             .bind($contact.fields.absent_from.map(to_ms))
             .bind($contact.fields.absent_until.map(to_ms))
             .bind($contact.fields.deputy)
-            .bind(days_json(&$contact.fields.days_off))
+            .bind(list_json(&$contact.fields.days_off))
             .bind($contact.fields.no_transfer)
             .bind($contact.fields.do_not_tell)
-            .bind(shifts_json(&$contact.fields.on_call_shifts))
+            .bind(list_json(&$contact.fields.on_call_shifts))
             .bind(&$contact.search)
             .bind($contact.fields.language.map(Language::as_str))
-            .bind(kinds_json(&$contact.fields.endpoint_order))
+            .bind(list_json(&$contact.fields.endpoint_order))
     };
 }
 
@@ -308,16 +308,9 @@ pub(super) async fn update(
     changed.ok_or(StoreError::Missing { what: "contact" })
 }
 
-fn shifts_json(shifts: &[OnCallShift]) -> String {
-    serde_json::to_string(shifts).unwrap_or_else(|_| "[]".to_owned())
-}
-
-fn kinds_json(kinds: &[EndpointKind]) -> String {
-    serde_json::to_string(kinds).unwrap_or_else(|_| "[]".to_owned())
-}
-
-fn days_json(days: &[jiff::civil::Date]) -> String {
-    serde_json::to_string(days).unwrap_or_else(|_| "[]".to_owned())
+/// A column that holds a JSON array.
+fn list_json<T: Serialize>(items: &[T]) -> String {
+    serde_json::to_string(items).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// The presence, where the row has one that this program knows.
