@@ -19,16 +19,19 @@ impl Backend {
         claim: RecordId,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Option<ClaimedServiceMail>, StoreError> {
-        // A mail whose daemon is gone is due when its lease ends. The condition stands twice: of two daemons that choose the
-        // same mail, the second one finds it claimed.
-        let row = sqlx::query(
-            "UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $1, lease_ms = $3, next_ms = $3,
+        // A mail whose daemon is gone is due when its lease ends.
+        let row = sqlx::query(concat!(
+            // Materialised: a subquery that takes locks could run once for each row.
+            "WITH due AS MATERIALIZED (",
+            for_this_writer!(
+                "SELECT id FROM service_mails WHERE state IN ('queued', 'sending') AND next_ms <= $2
+                 ORDER BY next_ms LIMIT 1"
+            ),
+            ") UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $1, lease_ms = $3, next_ms = $3,
                 maybe_sent = CASE WHEN state = 'sending' THEN 1 ELSE maybe_sent END
-             WHERE id = (SELECT id FROM service_mails WHERE state IN ('queued', 'sending') AND next_ms <= $2
-                ORDER BY next_ms LIMIT 1)
-                AND state IN ('queued', 'sending') AND next_ms <= $2
+             WHERE id IN (SELECT id FROM due)
              RETURNING *",
-        )
+        ))
         .bind(claim)
         .bind(to_ms(now))
         .bind(to_ms(until))
