@@ -1,7 +1,7 @@
 //! Builds the counters of the quarters of an hour in which something changed ([`crate::store::stats`]).
 //!
 //! Invariant: figures are at most [`BUILD_INTERVAL`] behind the history, but for the time that a backlog takes: after an
-//! upgrade, every bin of the history is built, the newest first. One bin is one short transaction.
+//! upgrade, every bin of the history is built, the newest first. Eight bins are one short transaction.
 //!
 //! The figures of the present day are metrics, too ([`DayMetrics`]): the same counters as in `/v1/stats/live`. They begin
 //! with zero at midnight in the time zone of the installation.

@@ -8,7 +8,7 @@
 //! | step of building one bin | why nothing is lost |
 //! |---|---|
 //! | the marks are read, then the history, without a lock | a call that commits later has a mark of its own, which stays |
-//! | one short transaction deletes exactly these marks and writes the rows that differ | where a mark is gone, another worker was faster: nothing is written |
+//! | one short transaction deletes exactly these marks and writes the rows that differ, of up to eight bins | where a mark is gone, another worker was faster: nothing of that bin is written |
 //!
 //! | the history of a bin | what a build does |
 //! |---|---|
@@ -33,8 +33,10 @@ use crate::stats::{BIN_MS, BinStats, CallFacts, Counters, start_of_bin};
 
 /// Most bins that one call of [`Store::build_stats`] builds.
 pub const BUILD_BINS_MAX: u32 = 32;
-/// How many bins are built at the same time.
-const BUILT_AT_ONCE: usize = 4;
+/// Most bins that one transaction writes: neighbours have their rows by account on the same pages, each written once.
+const WRITTEN_TOGETHER: usize = 8;
+/// How many such groups are built at the same time: one is counted while another one is written.
+const BUILT_AT_ONCE: usize = 2;
 /// Most marks of one bin that one build takes: a bin with more is built again.
 pub const MARKS_PER_BIN_MAX: u32 = 500;
 /// Most bins that one gap marks: 31 days. What a longer gap hides beyond that follows from the gap itself.
@@ -55,17 +57,6 @@ pub struct BinKey {
     pub bin_ms: i64,
     /// The PBX.
     pub pbx: PbxId,
-}
-
-/// What became of a marked bin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Built {
-    /// It was counted.
-    Counted,
-    /// Its history is gone: it stays as it is.
-    Kept,
-    /// Another worker was faster, or the marks are not all there.
-    Skipped,
 }
 
 /// A bin as it was built.
@@ -150,17 +141,10 @@ impl Store {
     pub async fn build_stats(&self, kept_before: Option<Timestamp>) -> Result<u64, StoreError> {
         let kept_before = kept_before.map_or(i64::MIN, to_ms);
         let bins = each!(self, db => db.marked_bins(BUILD_BINS_MAX).await)?;
-        let build = |bin: BinKey| async move { each!(self, db => db.build_bin(&bin, kept_before).await) };
-        // Some bins are counted while another one is written.
-        let mut building = stream::iter(bins).map(build).buffer_unordered(BUILT_AT_ONCE);
-        let mut built = 0;
-        while let Some(bin) = building.try_next().await? {
-            match bin {
-                Built::Counted | Built::Kept => built += 1,
-                Built::Skipped => {}
-            }
-        }
-        Ok(built)
+        let build = |group| async move { each!(self, db => db.build_bins(group, kept_before).await) };
+        let groups: Vec<Vec<BinKey>> = bins.chunks(WRITTEN_TOGETHER).map(<[_]>::to_vec).collect();
+        let building = stream::iter(groups).map(build);
+        building.buffer_unordered(BUILT_AT_ONCE).try_fold(0, async |sum, built| Ok(sum + built)).await
     }
 
     /// Marks every bin of this time that has calls, messages or counters.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use crate::stats::{
     BIN_MS, BinInput, BinStats, CALLER_MARKS_VERSION, Counters, REPEAT_WINDOW_MS, RULES_VERSION, context_of,
 };
 use crate::store::stats::{
-    BinDifference, BinKey, Built, MARKS_PER_BIN_MAX, StatsCheck, StatsOf, StatsRow, StatsState, StoredBin,
+    BinDifference, BinKey, MARKS_PER_BIN_MAX, StatsCheck, StatsOf, StatsRow, StatsState, StoredBin,
 };
 use crate::store::{StoreError, to_ms};
 
@@ -28,12 +29,22 @@ type Mark = (i64, bool, Option<CallId>);
 /// Most rows that one statement writes.
 const ROWS_PER_INSERT_MAX: usize = 64;
 
+/// How many bins of a group are counted at the same time.
+const COUNTED_AT_ONCE: usize = 2;
+
 /// What is read of a bin before it is written.
 struct Counted {
     stats: BinStats,
     gap_ms: i64,
     before: StoredBin,
     is_kept: bool,
+}
+
+/// A bin with the marks that writing it deletes.
+struct MarkedBin {
+    bin: BinKey,
+    marks: Vec<Mark>,
+    counted: Counted,
 }
 
 impl Backend {
@@ -72,13 +83,28 @@ impl Backend {
         Ok(rows.iter().map(bin_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    pub(in crate::store) async fn build_bin(
+    /// Counts these bins and writes them; returns how many.
+    pub(in crate::store) async fn build_bins(
         &self,
-        bin: &BinKey,
+        bins: Vec<BinKey>,
         kept_before: i64,
-    ) -> Result<Built, StoreError> {
+    ) -> Result<u64, StoreError> {
+        let count = |bin| self.count_marked(bin, kept_before);
+        let marked: Vec<MarkedBin> =
+            stream::iter(bins).map(count).buffered(COUNTED_AT_ONCE).try_collect().await?;
+        if let Some(built) = self.write_bins(&marked).await? {
+            return Ok(built);
+        }
+        let mut built = 0;
+        for alone in marked.chunks(1) {
+            built += self.write_bins(alone).await?.unwrap_or(0);
+        }
+        Ok(built)
+    }
+
+    async fn count_marked(&self, bin: BinKey, kept_before: i64) -> Result<MarkedBin, StoreError> {
         // The marks first: what is written after this has another mark.
-        let marks: Vec<Mark> = sqlx::query_as(
+        let marks = sqlx::query_as(
             "SELECT position, is_wide, call_id FROM stat_marks WHERE bin_ms = $1 AND pbx = $2 ORDER BY position LIMIT $3",
         )
         .bind(bin.bin_ms)
@@ -86,33 +112,41 @@ impl Backend {
         .bind(i64::from(MARKS_PER_BIN_MAX))
         .fetch_all(self.readers())
         .await?;
-        let counted = self.count_bin(bin, kept_before).await?;
+        let counted = self.count_bin(&bin, kept_before).await?;
+        Ok(MarkedBin { bin, marks, counted })
+    }
+
+    /// Writes these bins by one transaction; returns how many, or `None` if a mark of theirs is gone: another worker was
+    /// faster with one of them.
+    async fn write_bins(&self, bins: &[MarkedBin]) -> Result<Option<u64>, StoreError> {
+        let marks = || bins.iter().flat_map(|bin| &bin.marks);
+        if marks().next().is_none() {
+            return Ok(Some(0));
+        }
         let mut transaction = self.begin().await?;
         let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE position IN (");
         let mut positions = delete.separated(", ");
-        for (position, ..) in &marks {
+        for (position, ..) in marks() {
             positions.push_bind(*position);
         }
         delete.push(")");
-        let deleted = if marks.is_empty() {
-            0
-        } else {
-            delete.build().execute(&mut *transaction).await?.rows_affected()
-        };
-        if deleted != marks.len() as u64 || marks.is_empty() {
+        let deleted = delete.build().execute(&mut *transaction).await?.rows_affected();
+        if deleted != marks().count() as u64 {
             transaction.rollback().await?;
-            return Ok(Built::Skipped);
+            return Ok(None);
         }
-        if counted.is_kept {
-            transaction.commit().await?;
-            return Ok(Built::Kept);
+        let mut built = 0;
+        for MarkedBin { bin, marks, counted } in bins.iter().filter(|bin| !bin.marks.is_empty()) {
+            built += 1;
+            if !counted.is_kept {
+                let mut script = Script::default();
+                write_bin(&mut script, bin, counted);
+                mark_neighbours(&mut script, bin, marks);
+                script.run(&mut transaction).await?;
+            }
         }
-        let mut script = Script::default();
-        write_bin(&mut script, bin, &counted);
-        mark_neighbours(&mut script, bin, &marks);
-        script.run(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(Built::Counted)
+        Ok(Some(built))
     }
 
     pub(in crate::store) async fn check_bin(
