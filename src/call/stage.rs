@@ -378,7 +378,8 @@ impl Call {
     /// Takes the notices that may go out now, in order. Each holds the call's present view, so that a pop that waited
     /// shows the newest card; but an operator stays in `presented_to` until the notice that ends the ringing there, and
     /// has the caller in the notice that says so, also where the call is over by now; so it is with the queue in which the
-    /// caller waits, and what the caller hears.
+    /// caller waits, and what the caller hears. A notice goes to those whom the call concerns at that moment, so it names
+    /// no phone that rings later.
     pub(crate) fn take_notices(&mut self, rules: &EndpointRules) -> Vec<Notice> {
         if !matches!(self.stage, Stage::Open | Stage::Ended) || self.pending_notices.is_empty() {
             return Vec::new();
@@ -401,8 +402,19 @@ impl Call {
                 NoticeKind::Queued { queue, position } => {
                     let (name, position) = (queue.clone(), *position);
                     notice_view.queue = Some(CallQueue { name, since: at, position });
+                    show_unattended(&mut notice_view);
                 }
-                NoticeKind::Guidance { sound } => notice_view.guidance = Some(sound.clone()),
+                NoticeKind::Guidance { sound } => {
+                    notice_view.guidance = Some(sound.clone());
+                    show_unattended(&mut notice_view);
+                }
+                // The notices before this one are about a call that did not ring there yet.
+                NoticeKind::Presented { operator } => {
+                    view.presented_to.retain(|other| other != operator);
+                    if view.presented_to.is_empty() && view.state == CallState::Presented {
+                        view.state = CallState::Offered;
+                    }
+                }
                 _ => {}
             }
             let rang_at = match &kind {
@@ -445,6 +457,13 @@ impl Call {
             card: self.card.clone(),
             inferred: self.inferred,
         }
+    }
+}
+
+/// Who waits, or hears guidance, is with no operator at that moment.
+fn show_unattended(view: &mut CallView) {
+    if view.operator.take().is_some() {
+        view.state = CallState::Offered;
     }
 }
 

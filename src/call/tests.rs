@@ -103,6 +103,8 @@ struct Rig {
     callers: Vec<Caller>,
     dialled: Vec<Vec<(DialledSource, SmolStr)>>,
     views: Vec<CallView>,
+    /// The calls of the notices in `waiting`.
+    waiting_views: Vec<CallView>,
     outbound: Vec<OutboundCall>,
     unknown: Vec<String>,
     unreported: Vec<String>,
@@ -131,6 +133,7 @@ impl Rig {
             unreported: Vec::new(),
             queues: Vec::new(),
             treated: Vec::new(),
+            waiting_views: Vec::new(),
         }
     }
 
@@ -154,6 +157,7 @@ impl Rig {
                     if is_waiting {
                         let is_known = self.views.iter().any(|view| view.id == notice.view.id);
                         assert!(is_known, "{:?} before the call was offered", notice.kind);
+                        self.waiting_views.push(notice.view);
                         continue;
                     }
                     if let NoticeKind::Ended { queues, treated, .. } = &notice.kind {

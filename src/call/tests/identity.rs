@@ -1,6 +1,7 @@
 //! Identity and card: what a pop waits for, and what it may show.
 
 use super::*;
+use crate::contract::call::CallState;
 use crate::identity::Presentation;
 use crate::ids::Extension;
 
@@ -35,7 +36,29 @@ fn a_call_that_is_over_before_its_card_comes_shows_who_had_it() {
     let shown: Vec<_> =
         rig.views.iter().map(|view| (view.presented_to.as_slice(), view.operator.as_ref())).collect();
     let rings = std::slice::from_ref(&sato);
-    assert_eq!(shown, [(rings, None), (rings, None), (&[][..], Some(&sato)), (&[][..], None)]);
+    assert_eq!(shown, [(&[][..], None), (rings, None), (&[][..], Some(&sato)), (&[][..], None)]);
+}
+
+/// Supervisors of other teams see that a caller waits, however late the card comes.
+#[test]
+fn a_notice_names_no_phone_that_rings_later() {
+    let mut rig = Rig::new();
+    rig.answer_with = None;
+    rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO);
+    let call = rig.asked[0];
+    rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
+    let shown = |views: &[CallView]| -> Vec<_> {
+        views.iter().map(|view| (view.state, view.operators().count())).collect()
+    };
+    let (before, after) = ((CallState::Offered, 0), (CallState::Presented, 1));
+    assert_eq!((shown(&rig.views), shown(&rig.waiting_views)), (vec![before, after], vec![before]));
+
+    let mut rig = Rig::new();
+    rig.answer_with = None;
+    rig.sato_talks();
+    let call = rig.asked[0];
+    rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
+    assert_eq!(shown(&rig.waiting_views), [before]);
 }
 
 /// While the store is unreachable, its answer may take as long as a call.
