@@ -306,6 +306,7 @@ impl Supervisions {
             rang: false,
             created: false,
             dial_failed: false,
+            phone_cause: 0,
             recovered_target: None,
             recovery_until: None,
             listed: true,
@@ -349,6 +350,9 @@ impl Supervisions {
                 step::spy_stopped(session, &mut self.out, now, spyee.as_ref().map(|c| &c.id));
             }
             Event::DialEnded { status, .. } => step::dial_ended(session, *status),
+            Event::HangupRequested { cause, .. } if session.state == State::Calling => {
+                session.phone_cause = *cause;
+            }
             Event::HangupRequested { .. } | Event::SoftHangupRequested(_)
                 if session.state != State::Calling =>
             {
@@ -369,6 +373,7 @@ impl Supervisions {
                 }
             },
             Event::ChannelGone { cause, .. } => {
+                let cause = if *cause == 0 { session.phone_cause } else { *cause };
                 let reason = session.end_reason.unwrap_or(match (session.state, cause) {
                     (State::Calling, 17 | 21) => EndReason::Busy,
                     // A phone that is switched off has the same cause as one that is not answered, but never rang.

@@ -93,6 +93,7 @@ impl Supervisions {
             rang: true,
             created: true,
             dial_failed: false,
+            phone_cause: 0,
             recovered_target: spyee,
             recovery_until: Some(now + RECOVERY_TIMEOUT),
             listed: true,

@@ -74,6 +74,9 @@ pub struct Session {
     pub(super) end_reason: Option<EndReason>,
     /// The result of dialling the phone, until its channel is gone.
     pub(super) dial_result: Option<EndReason>,
+    /// Why the phone itself ended the call to it (Q.850); 0: it did not, or did not say. The PBX may lose this cause: the thread
+    /// that dials can see that the channel is to end before it sees why.
+    pub(super) phone_cause: u16,
     /// Whether the phone rang.
     pub(super) rang: bool,
     /// Whether the phone's channel was created; then its end ends the session.

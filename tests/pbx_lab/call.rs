@@ -295,8 +295,13 @@ pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
 /// Lets a talking far-end channel play another tone.
 pub(crate) async fn say(lab: &Lab, channel: &str, party: &str, tone: Tone) {
     let hertz = tone.hertz().to_string();
+    let says = |event: &Event| event.has("UserEvent", "Says") && event.has("Channel", channel);
+    lab.far.events.wait("the party to say something", says).await;
     lab.far.must(&[("Action", "DBPut"), ("Family", "tone"), ("Key", party), ("Val", &hertz)]).await;
+    let mark = lab.far.events.mark();
     redirect(lab, channel, "tone").await;
+    let says_this = |event: &Event| says(event) && event.has("Hz", &hertz);
+    lab.far.events.wait_after(mark, "the party to play its other tone", says_this).await;
 }
 
 /// Sends a far-end channel to an extension of context `talk`.

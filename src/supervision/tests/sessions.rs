@@ -119,6 +119,18 @@ fn a_call_that_failed_waits_for_the_cause() {
 }
 
 #[test]
+fn a_cause_that_the_pbx_loses_is_that_of_the_phone() {
+    let mut rig = Rig::new();
+    rig.calls.set(1, Some("1001"));
+    let leg = rig.start(1, Target::Call(call(1)), Mode::Listen);
+    let channel = channel(&leg, "PJSIP/2001-1", ChannelState::Down);
+    rig.input(Input::Pbx(&Event::ChannelCreated(channel.clone())));
+    rig.input(Input::Pbx(&Event::HangupRequested { channel, cause: 17 }));
+    rig.end_channel(&leg, 0);
+    assert_eq!(rig.end_reason(), Some(EndReason::Busy));
+}
+
+#[test]
 fn a_phone_without_any_event_times_out() {
     let mut rig = Rig::new();
     rig.calls.set(1, Some("1001"));
