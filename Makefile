@@ -30,7 +30,7 @@ soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long, and every
 mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails messages
 	@TORITSUGI_MAIL_KILLS=$${TORITSUGI_MAIL_KILLS:-200} tests/all.sh --profile figures --test mail -- kills:: --nocapture
 
-mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox
+mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox and TORITSUGI_MAIL_CALLS (50) calls a second
 	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --profile figures --test mail -- figures:: --nocapture
 
 fax-figures: ## sends faxes of one and two pages, and prints how long after the hang-up each is mailed

@@ -19,8 +19,8 @@ use crate::support::wait::{TEST_TIMEOUT, eventually, eventually_within};
 
 /// Mails that are queued at once; `make mail-figures` sets 10000.
 const QUEUED: &str = "TORITSUGI_MAIL_QUEUED";
-/// Calls that pop meanwhile.
-const CALLS_PER_SECOND: u32 = 50;
+/// Calls a second that pop meanwhile (50); with 0 the memory is that of the mails alone.
+const CALLS: &str = "TORITSUGI_MAIL_CALLS";
 /// How long a phone takes to ring.
 const RING_DELAY: Duration = Duration::from_millis(10);
 /// The numbers of the calls that are played before the mails are sent are below this one.
@@ -91,6 +91,7 @@ fn printed_times(what: &str, deliveries: &[Value]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_outbox_is_drained_while_calls_pop() {
     let queued: usize = std::env::var(QUEUED).map_or(200, |text| text.parse().expect("a number of mails"));
+    let calls: u32 = std::env::var(CALLS).map_or(50, |text| text.parse().expect("calls a second"));
     let lab = MailLab::start().await;
     let mut pbx = FakePbx::start().await;
     let mut settings = plain(&lab.port("PLAIN_PORT"));
@@ -129,7 +130,7 @@ async fn a_full_outbox_is_drained_while_calls_pop() {
     let mut pops = pops_of(&house).await;
     let quiet = {
         let is_over = AtomicBool::new(false);
-        let playing = play(&pbx, &mut pops, &is_over, 0);
+        let playing = play(&pbx, &mut pops, &is_over, (calls, 0));
         let waiting = async {
             // A short run shows that it works.
             tokio::time::sleep(Duration::from_secs(if queued > 1_000 { 10 } else { 1 })).await;
@@ -153,15 +154,15 @@ async fn a_full_outbox_is_drained_while_calls_pop() {
         is_over.store(true, Ordering::Relaxed);
         begun.elapsed()
     };
-    let (took, meanwhile) = tokio::join!(draining, play(&pbx, &mut pops, &is_over, CALLS_BEFORE));
+    let (took, meanwhile) = tokio::join!(draining, play(&pbx, &mut pops, &is_over, (calls, CALLS_BEFORE)));
     println!(
         "{queued} mails of {} bytes of text over 4 connections: {:.0}/s, {} KiB more memory",
         text.len(),
         f64::from(u32::try_from(queued).unwrap()) / took.as_secs_f64(),
         most - before
     );
-    printed_pops("no mails are sent", quiet);
-    printed_pops("the mails are sent", meanwhile);
+    printed_pops(calls, "no mails are sent", quiet);
+    printed_pops(calls, "the mails are sent", meanwhile);
 }
 
 /// When an operator's desktop gets each pop.
@@ -180,20 +181,21 @@ async fn pops_of(house: &House) -> mpsc::UnboundedReceiver<Instant> {
     pops
 }
 
-/// Plays calls at [`CALLS_PER_SECOND`] until `is_over`, numbered from `first` on; how long each ringing took to be a pop.
+/// Plays so many calls a second until `is_over`, numbered from `first` on; how long each ringing took to be a pop.
 async fn play(
     pbx: &FakePbx,
     pops: &mut mpsc::UnboundedReceiver<Instant>,
     is_over: &AtomicBool,
-    first: u64,
+    (calls, first): (u32, u64),
 ) -> Vec<Duration> {
+    let Some(each) = Duration::from_secs(1).checked_div(calls) else { return Vec::new() };
     let parts = Template::recorded("answered-first-operator").around_ringing();
     let stamped = |part: &Template, n| {
         let mut bytes = BytesMut::new();
         part.stamp(n, &mut bytes);
         bytes.to_vec()
     };
-    let mut every = tokio::time::interval(Duration::from_secs(1) / CALLS_PER_SECOND);
+    let mut every = tokio::time::interval(each);
     let mut times = Vec::new();
     for n in first.. {
         if is_over.load(Ordering::Relaxed) {
@@ -213,11 +215,14 @@ async fn play(
 }
 
 #[expect(clippy::print_stdout, reason = "figures")]
-fn printed_pops(what: &str, mut times: Vec<Duration>) {
+fn printed_pops(calls: u32, what: &str, mut times: Vec<Duration>) {
+    if times.is_empty() {
+        return;
+    }
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1].as_secs_f64() * 1_000.0;
     println!(
-        "pops at {CALLS_PER_SECOND} calls/s while {what}, {} pops: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+        "pops at {calls} calls/s while {what}, {} pops: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
         times.len(),
         at(50),
         at(99),
