@@ -27,18 +27,18 @@ impl Backend {
             // Materialised: a subquery that takes locks could run once for each row.
             "WITH due AS MATERIALIZED (",
             for_this_writer!(
-                "SELECT id FROM service_mails WHERE server = $4 AND state IN ('queued', 'sending') AND next_ms <= $2
+                "SELECT id FROM service_mails WHERE server = $1 AND state IN ('queued', 'sending') AND next_ms <= $2
                  ORDER BY next_ms LIMIT 1"
             ),
-            ") UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $1, lease_ms = $3, next_ms = $3,
+            ") UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $3, lease_ms = $4, next_ms = $4,
                 maybe_sent = CASE WHEN state = 'sending' THEN 1 ELSE maybe_sent END
              WHERE id IN (SELECT id FROM due)
              RETURNING *",
         ))
-        .bind(claim)
-        .bind(to_ms(now))
-        .bind(to_ms(until))
         .bind(server)
+        .bind(to_ms(now))
+        .bind(claim)
+        .bind(to_ms(until))
         .fetch_optional(&mut *self.write_once().await?)
         .await?;
         let claimed = |row: &DbRow| {
