@@ -206,6 +206,7 @@ async fn all(config: &Config, global: &Global) -> Vec<Finding> {
     findings.push(report_font(config));
     findings.push(chat::check(config));
     findings.extend(routes::check(config).await);
+    findings.extend(mail::hosts(config).await);
     findings.extend(mail::backup(config).await);
     findings.extend(mail::returned(config).await);
     findings.extend(mail::addresses(config).await);

@@ -12,9 +12,9 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use serde_json::json;
+use toritsugi::directory::Directory;
 use toritsugi::directory::import::holidays::HolidayReport;
 use toritsugi::directory::import::{ImportError, ImportKind, ImportOptions, ImportReport, TextEncoding};
-use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::Store;
 
 use super::output::{self, Output};
@@ -59,7 +59,7 @@ impl Import {
         let file = File::open(&self.file).and_then(readable_twice);
         let file = file.with_context(|| format!("cannot open {}", self.file.display()))?;
         let store = Store::open_at(&config.store.location()?).await?;
-        let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
+        let directory = Directory::load(store, config.directory_options()).await?;
         let Some(kind) = self.kind.records() else { return self.import_holidays(&directory, file).await };
         let options = ImportOptions { kind, encoding: self.encoding.into(), dry_run: self.dry_run };
         let outcome = directory.import(file, options, Timestamp::now()).await;

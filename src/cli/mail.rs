@@ -29,7 +29,7 @@ pub(super) struct Mail {
 
 #[derive(Debug, Subcommand)]
 enum MailCommand {
-    /// Connect to the mail server, its backup and the mailbox of mails that come back, sign in, and say what to do. Sends nothing.
+    /// Connect to the mail server, those of accounts, the backup and the mailbox of mails that come back, sign in, and say what to do. Sends nothing.
     Check(CheckMail),
     /// Pass a mail that came back to the daemon: on standard input, for an alias of the mail server.
     Bounce(Bounce),

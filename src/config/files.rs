@@ -54,7 +54,11 @@ impl Config {
         let of_webhooks = self.webhooks.secret_files.iter();
         let of_webhooks =
             of_webhooks.map(|(name, file)| (format!("webhooks.secret_files.{name}"), file.as_path()));
-        single.chain(of_webhooks).collect()
+        let of_hosts = self.mail.hosts.iter().flat_map(|(name, host)| {
+            [("password_file", &host.password_file), ("token_file", &host.token_file)]
+                .map(|(key, file)| Some((format!("mail.hosts.{name}.{key}"), file.as_deref()?)))
+        });
+        single.chain(of_webhooks).chain(of_hosts.flatten()).collect()
     }
 
     /// The secret files that everybody on this machine may read or write, and their modes.

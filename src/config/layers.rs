@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a key of `default.toml` | the value replaces that of the layers below |
 //! | a key in a table whose keys the installation chooses ([`FREE_TABLES`]) | the key is added |
+//! | a key in a table whose name the installation chooses ([`SERVER_TABLE`]) | the table is added with its defaults |
 //! | any other key | an error that names the file or the environment variable |
 //! | a secret ([`SECRET_KEYS`], `webhooks.secrets`) in the environment | the secret is kept apart from the other values |
 //! | a secret in a file | an error; for [`SECRET_KEYS`] it says where the secret belongs |
@@ -82,6 +83,14 @@ const SECRET_KEYS: [&str; 8] = [
     "mail.imap.password",
     "mail.backup.password",
 ];
+/// The table of tables whose names the installation chooses: each has the keys of the table [`SERVER_TEMPLATE`] and
+/// [`SERVER_TEXTS`], with the same defaults.
+const SERVER_TABLE: &str = "mail.hosts.";
+const SERVER_TEMPLATE: [&str; 2] = ["mail", "backup"];
+const SERVER_TEXTS: [&str; 4] = ["from", "from_name", "reply_to", "bounce_address"];
+/// Keys of such a table that hold paths, and the one of a secret.
+const SERVER_PATHS: [&str; 3] = ["ca_file", "password_file", "token_file"];
+const SERVER_SECRET: &str = "password";
 /// Tables whose keys the installation chooses, and which hold numbers, lists, paths or secrets.
 const INTEGER_TABLE: &str = "mail.domains.";
 const LIST_TABLE: &str = "webhooks.kinds.";
@@ -174,7 +183,8 @@ impl Layers {
         for (name, text) in environment {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
             let key = self.key_of_variable(rest);
-            if SECRET_KEYS.contains(&key.as_str()) || key.starts_with(SECRET_TABLE) {
+            self.add_server(&key);
+            if is_secret(&key) || key.starts_with(SECRET_TABLE) {
                 self.secrets.insert(key, Secret::new(text));
                 continue;
             }
@@ -206,9 +216,27 @@ impl Layers {
         lower
     }
 
+    /// Adds the table of [`SERVER_TABLE`] that this key is in, with the defaults, if there is none yet.
+    fn add_server(&mut self, key: &str) {
+        let Some(rest) = key.strip_prefix(SERVER_TABLE) else { return };
+        let name = rest.split('.').next().unwrap_or_default();
+        let (parent, table) = SERVER_TABLE.trim_end_matches('.').split_once('.').unwrap_or_default();
+        let hosts = self.merged.get_mut(parent).and_then(|parent| parent.get_mut(table));
+        let Some(hosts) = hosts.and_then(Value::as_table_mut) else { return };
+        if hosts.contains_key(name) {
+            return;
+        }
+        let defaults = Value::Table(Self::with_defaults().merged);
+        let template = SERVER_TEMPLATE.iter().try_fold(&defaults, |table, part| table.get(part));
+        let mut server = template.and_then(Value::as_table).cloned().unwrap_or_default();
+        server.extend(SERVER_TEXTS.map(|key| (key.to_owned(), Value::String(String::new()))));
+        hosts.insert(name.to_owned(), Value::Table(server));
+    }
+
     fn merge_value(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
         let error = |reason: String| ConfigError::Key { origin: origin.into(), key: one_line(key), reason };
-        if SECRET_KEYS.contains(&key) {
+        self.add_server(key);
+        if is_secret(key) {
             let variable = format!("{ENV_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"));
             return Err(error(format!(
                 "a secret does not belong in this file: write it into a file of its own and name that file in {key}_file, \
@@ -308,6 +336,9 @@ impl Layers {
         config.mail.password = self.secrets.remove("mail.password");
         config.mail.imap.password = self.secrets.remove("mail.imap.password");
         config.mail.backup.password = self.secrets.remove("mail.backup.password");
+        for (name, host) in &mut config.mail.hosts {
+            host.password = self.secrets.remove(&format!("{SERVER_TABLE}{name}.{SERVER_SECRET}"));
+        }
         Ok(config)
     }
 }
@@ -329,7 +360,19 @@ fn leaf_values(table: Table) -> Vec<(String, Value)> {
 }
 
 fn is_path(key: &str) -> bool {
-    PATH_KEYS.contains(&key) || key.starts_with(PATH_TABLE)
+    PATH_KEYS.contains(&key)
+        || key.starts_with(PATH_TABLE)
+        || key_of_server(key).is_some_and(|key| SERVER_PATHS.contains(&key))
+}
+
+/// Whether only the environment may hold it.
+fn is_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key) || key_of_server(key) == Some(SERVER_SECRET)
+}
+
+/// The key in its table of [`SERVER_TABLE`].
+fn key_of_server(key: &str) -> Option<&str> {
+    key.strip_prefix(SERVER_TABLE)?.split_once('.').map(|(_, key)| key)
 }
 
 fn find_value<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
@@ -392,6 +435,17 @@ mod tests {
             assert_eq!((&of(key).value, of(key).is_set), (&None, Some(is_set)), "{key}");
         }
         assert!(!serde_json::to_string(&settings).unwrap().contains("hush"));
+    }
+
+    #[test]
+    fn a_server_of_accounts_has_the_keys_of_the_backup_and_paths_start_at_its_file() {
+        let file = "[mail.hosts.clinic]\nhost = 'smtp.clinic.example.jp'\npassword_file = 'clinic'";
+        let variable = ("TORITSUGI__MAIL__HOSTS__CLINIC__PER_MINUTE", "5");
+        let config = from(file, &[variable, ("TORITSUGI__MAIL__HOSTS__clinic__PASSWORD", "hush")]).unwrap();
+        let files = config.secret_files().into_iter().filter(|(key, _)| key.starts_with("mail."));
+        let files: Vec<_> = files.map(|(key, file)| (key, file.to_owned())).collect();
+        assert_eq!(files, [("mail.hosts.clinic.password_file".to_owned(), PathBuf::from("/etc/clinic"))]);
+        assert!(!format!("{config:?}").contains("hush"));
     }
 
     #[test]
@@ -493,6 +547,12 @@ mod tests {
             "/etc/t.toml: pbxx.host: unknown section; the sections are bus, callflow, chat, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, voice, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
+        (
+            "[mail.hosts.clinic]\npassword = 's3cret'",
+            &[],
+            "/etc/t.toml: mail.hosts.clinic.password: a secret does not belong in this file",
+        ),
+        ("[mail.hosts]\nclinic = 'x'", &[], "/etc/t.toml: mail.hosts.clinic: is a section"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),
         ("host = 'x'", &[], "/etc/t.toml: host: unknown key"),
         ("[pbx]\nname = 'a b'", &[], "/etc/t.toml: pbx.name: a PBX name must be"),

@@ -12,13 +12,14 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::mail_login::LoginKeys;
+use super::mail_server::{ServerConfig, ServerKeys};
 use super::{Config, ConfigError, files, values};
 use crate::https;
 use crate::mail::{Line, MailAddress};
 use crate::messages::letter::LetterSettings;
 use crate::numbers::NumberPlan;
 use crate::operators::SharedWords;
-use crate::outbox::{Backup, Login, Mailbox, Server, Settings, TlsMode};
+use crate::outbox::{Mailbox, Settings, TlsMode};
 use crate::secret::Secret;
 
 /// `[mail]`
@@ -30,7 +31,7 @@ pub struct MailConfig {
     pub host: Option<SmolStr>,
     /// Its port.
     #[serde(deserialize_with = "values::port")]
-    port: u16,
+    pub(super) port: u16,
     /// How the connection is encrypted.
     tls: TlsMode,
     #[serde(deserialize_with = "values::optional_path")]
@@ -54,43 +55,16 @@ pub struct MailConfig {
     reply_address: String,
     bounce_address: String,
     #[serde(deserialize_with = "values::optional_word")]
-    hello_name: Option<SmolStr>,
+    pub(super) hello_name: Option<SmolStr>,
     #[serde(deserialize_with = "values::count::<_, 1, 20>")]
     connections: usize,
     #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
     per_minute: usize,
     iso_2022_jp: Vec<SmolStr>,
     domains: BTreeMap<SmolStr, u32>,
-    pub(super) backup: BackupConfig,
+    pub(super) backup: ServerConfig,
+    pub(super) hosts: BTreeMap<SmolStr, ServerConfig>,
     pub(super) imap: ImapConfig,
-}
-
-/// `[mail.backup]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BackupConfig {
-    #[serde(deserialize_with = "values::optional_word")]
-    host: Option<SmolStr>,
-    #[serde(deserialize_with = "values::port")]
-    port: u16,
-    tls: TlsMode,
-    #[serde(deserialize_with = "values::optional_path")]
-    ca_file: Option<PathBuf>,
-    #[serde(deserialize_with = "values::optional_word")]
-    server_name: Option<SmolStr>,
-    #[serde(deserialize_with = "values::optional_word")]
-    user: Option<SmolStr>,
-    #[serde(deserialize_with = "values::optional_path")]
-    pub(super) password_file: Option<PathBuf>,
-    /// From the environment only.
-    #[serde(skip)]
-    pub(super) password: Option<Secret>,
-    #[serde(deserialize_with = "values::optional_path")]
-    pub(super) token_file: Option<PathBuf>,
-    #[serde(deserialize_with = "values::words")]
-    token_command: Vec<SmolStr>,
-    #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
-    per_minute: usize,
 }
 
 /// `[mail.imap]`
@@ -128,20 +102,32 @@ impl Config {
     /// A key lacks its value or contradicts another one.
     pub fn mail_settings(&self) -> Result<Option<Settings>, ConfigError> {
         let mail = &self.mail;
-        let Some(host) = mail.host.clone() else { return Ok(None) };
+        let Some(host) = mail.host.clone() else {
+            return match mail.hosts.keys().next() {
+                Some(name) => {
+                    Err(error("host", &format!("write the main server, besides mail.hosts.{name}")))
+                }
+                None => Ok(None),
+            };
+        };
         let from = address("from", &mail.from)?;
         let from =
             from.ok_or_else(|| error("from", "write the sender's address, for instance report@example.jp"))?;
-        let server = Server {
-            tls_name: mail.server_name.clone().unwrap_or_else(|| host.clone()),
+        let server = ServerKeys {
+            section: "",
             host,
             port: mail.port,
             tls: mail.tls,
-            authorities: authorities("ca_file", mail.ca_file.as_deref())?,
-            login: self.mail_login()?,
-            hello_name: mail.hello_name.clone(),
+            ca_file: mail.ca_file.as_deref(),
+            server_name: mail.server_name.as_ref(),
+            user: mail.user.as_ref(),
+            password: mail.password.as_ref(),
+            password_file: mail.password_file.as_deref(),
+            token_file: mail.token_file.as_ref(),
+            token_command: &mail.token_command,
+            hello_name: mail.hello_name.as_ref(),
         };
-        server.check().map_err(|reason| error("ca_file", &reason))?;
+        let server = server.server()?;
         if let Some(domain) = mail.domains.iter().find_map(|(domain, limit)| (*limit == 0).then_some(domain))
         {
             return Err(error(&format!("domains.{domain}"), "write at least 1"));
@@ -155,6 +141,7 @@ impl Config {
         Ok(Some(Settings {
             mailbox: self.mailbox(server.authorities.as_deref())?,
             backup: self.backup()?,
+            hosts: self.mail_hosts(bounce_address.as_ref())?,
             server,
             letter: LetterSettings {
                 from,
@@ -211,48 +198,6 @@ impl Config {
             poll_interval: imap.poll_interval,
         }))
     }
-
-    fn mail_login(&self) -> Result<Option<Login>, ConfigError> {
-        let mail = &self.mail;
-        let keys = LoginKeys {
-            section: "mail",
-            user: mail.user.as_ref(),
-            password: mail.password.as_ref(),
-            password_file: mail.password_file.as_deref(),
-            token_file: mail.token_file.as_ref(),
-            token_command: &mail.token_command,
-        };
-        keys.login()
-    }
-
-    /// The server that urgent mails go over while the other one refuses all mails.
-    fn backup(&self) -> Result<Option<Backup>, ConfigError> {
-        let backup = &self.mail.backup;
-        let Some(host) = backup.host.clone() else { return Ok(None) };
-        if (&backup.host, backup.port) == (&self.mail.host, self.mail.port) {
-            return Err(error("backup.host", "write another server than mail.host"));
-        }
-        let keys = LoginKeys {
-            section: "mail.backup",
-            user: backup.user.as_ref(),
-            password: backup.password.as_ref(),
-            password_file: backup.password_file.as_deref(),
-            token_file: backup.token_file.as_ref(),
-            token_command: &backup.token_command,
-        };
-        let server = Server {
-            tls_name: backup.server_name.clone().unwrap_or_else(|| host.clone()),
-            host,
-            port: backup.port,
-            tls: backup.tls,
-            authorities: authorities("backup.ca_file", backup.ca_file.as_deref())?,
-            login: keys.login()?,
-            hello_name: self.mail.hello_name.clone(),
-        };
-        server.check().map_err(|reason| error("backup.ca_file", &reason))?;
-        let per_minute = u32::try_from(backup.per_minute).unwrap_or(u32::MAX);
-        Ok(Some(Backup { server, per_minute }))
-    }
 }
 
 impl MailConfig {
@@ -262,6 +207,12 @@ impl MailConfig {
         &self.from_name
     }
 
+    /// The names of the servers that accounts may have.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<SmolStr> {
+        self.hosts.keys().cloned().collect()
+    }
+
     /// The file of the authorities that the mail server's certificate is checked with.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
@@ -269,7 +220,7 @@ impl MailConfig {
     }
 }
 
-fn address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigError> {
+pub(super) fn address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -287,19 +238,19 @@ fn tagged_address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigEr
 }
 
 /// The certificates of a file.
-fn authorities(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, ConfigError> {
+pub(super) fn authorities(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, ConfigError> {
     let read = |file| files::read(file, files::PEM_BYTES_MAX).map_err(|e| error(key, &e.to_string()));
     file.map(read).transpose()
 }
 
-fn error(key: &str, reason: &str) -> ConfigError {
+pub(super) fn error(key: &str, reason: &str) -> ConfigError {
     ConfigError::Key { origin: "mail".into(), key: format!("mail.{key}"), reason: reason.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::{Credential, TokenSource};
+    use crate::outbox::{Credential, Login, TokenSource};
 
     fn from(settings: &[(&str, &str)]) -> Result<Option<Settings>, String> {
         let set = |(key, value): &(&str, &str)| (format!("TORITSUGI__MAIL__{key}"), (*value).to_owned());
@@ -349,6 +300,56 @@ mod tests {
             let error = from(&settings).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn accounts_may_have_servers_of_their_own() {
+        let clinic = [
+            ("HOSTS__clinic__HOST", "smtp.clinic.example.jp"),
+            ("HOSTS__clinic__FROM", "desk@clinic.example.jp"),
+            ("HOSTS__CLINIC__PORT", "465"),
+            ("HOSTS__clinic__TLS", "tls"),
+            ("HOSTS__clinic__USER", "u"),
+            ("HOSTS__clinic__PASSWORD", "hunter2"),
+        ];
+        let main = [HOST, FROM, ("FROM_NAME", "さくら電話秘書"), ("BOUNCE_ADDRESS", "bounce@example.jp")];
+        let with = |more: &[(&'static str, &'static str)]| from(&[&main[..], &clinic[..], more].concat());
+        let settings =
+            with(&[("HOSTS__clinic__BOUNCE_ADDRESS", "bounce@clinic.example.jp")]).unwrap().unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let host = &settings.hosts["clinic"];
+        assert_eq!((host.server.host.as_str(), host.server.port), ("smtp.clinic.example.jp", 465));
+        assert_eq!(
+            (host.server.tls, host.per_minute),
+            (TlsMode::Tls, 60),
+            "as [mail.backup] where it says nothing"
+        );
+        let of_host = settings.of_host(host);
+        assert_eq!(of_host.letter.from.to_string(), "desk@clinic.example.jp");
+        assert_eq!(of_host.letter.from_name, settings.letter.from_name);
+        assert_eq!(of_host.envelope_sender().to_string(), "bounce@clinic.example.jp");
+        assert!(of_host.hosts.is_empty() && of_host.backup.is_none());
+        assert_eq!(
+            with(&[]).unwrap().unwrap().of_host(host).envelope_sender().to_string(),
+            "bounce@example.jp"
+        );
+        for (more, words) in [
+            (
+                ("HOSTS__clinic__BOUNCE_ADDRESS", "back@clinic.example.jp"),
+                "mail.hosts.clinic.bounce_address: write the same",
+            ),
+            (("HOSTS__other__PORT", "25"), "mail.hosts.other.host: write the server's"),
+            (("HOSTS__other__HOST", "h"), "mail.hosts.other.from: write the sender's"),
+            (("HOSTS__main__HOST", "h"), "mail.hosts.main: this name is taken"),
+            (("HOSTS__sms__HOST", "h"), "mail.hosts.sms: this name is taken"),
+            (("HOSTS__clinic__PORT", "0"), "mail.hosts.clinic.port: "),
+            (("HOSTS__clinic__POTR", "1"), "mail.hosts.clinic.potr: unknown key; [mail.hosts.clinic] has "),
+            (("HOSTS__clinic__CA_FILE", "/dev/null"), "mail.hosts.clinic.ca_file: "),
+        ] {
+            let error = with(&[more]).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(from(&clinic).unwrap_err().contains("mail.host: write the main server"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the daemon signs in at the servers of `[mail]`, `[mail.backup]` and `[mail.imap]`: with a password, or with an access
+//! How the daemon signs in at the servers of `[mail]`, `[mail.backup]`, `[mail.hosts]` and `[mail.imap]`: with a password, or with an access
 //! token of OAuth 2.0.
 //!
 //! Invariant: of a password, a token file and a token command, a section has at most one.
@@ -14,8 +14,8 @@ use crate::secret::Secret;
 
 /// What a section says about the sign-in.
 pub(super) struct LoginKeys<'a> {
-    /// `mail`, `mail.backup` or `mail.imap`.
-    pub(super) section: &'static str,
+    /// `mail`, `mail.backup`, `mail.hosts.NAME` or `mail.imap`.
+    pub(super) section: &'a str,
     pub(super) user: Option<&'a SmolStr>,
     pub(super) password: Option<&'a Secret>,
     pub(super) password_file: Option<&'a Path>,

@@ -21,6 +21,7 @@ pub(crate) mod files;
 mod layers;
 mod mail;
 mod mail_login;
+mod mail_server;
 mod public;
 mod retention;
 mod sections;

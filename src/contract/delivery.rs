@@ -290,8 +290,8 @@ pub struct Delivery {
     pub endpoint: Option<RecordId>,
     /// How it is sent: `mail`.
     pub channel: String,
-    /// What it goes over: `main` (the mail server, which faxes go over, too; while it refuses all mails, urgent ones go over its
-    /// backup), else the channel.
+    /// What it goes over: `main` (the mail server, which faxes go over, too) or the server of the account (`mail_host`); while that
+    /// refuses all mails, urgent ones go over the backup. Else the channel.
     pub server: String,
     /// Where it is sent; empty after `retention.deliveries_days`.
     pub address: String,

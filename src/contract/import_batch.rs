@@ -135,6 +135,7 @@ pub(crate) enum Column {
     OpenOnAnswer,
     Unanswered,
     UnansweredUrgent,
+    MailHost,
     Company,
     Department,
     Flags,

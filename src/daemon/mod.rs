@@ -81,9 +81,9 @@ use crate::bus::{Bus, BusSettings};
 use crate::callflow::{SharedPlanStatus, SoundProbe};
 use crate::chat;
 use crate::command::Commands;
-use crate::config::{Config, ConfigError, DeletedCustomers};
+use crate::config::{Config, ConfigError};
 use crate::contract::event_id::StreamToken;
-use crate::directory::{Directory, DirectoryOptions};
+use crate::directory::Directory;
 use crate::fax::{FaxDoor, FaxHouse, FaxReceiver, FaxStats};
 use crate::gateway::{self, App, Metrics, PublicApp};
 use crate::ids::PbxId;
@@ -173,7 +173,7 @@ pub async fn run_on(
     let (tasks, link_config) = (TaskTracker::new(), config.pbx.connection_settings(seed)?);
     // The lock is held until everything below has ended.
     let Some((only_daemon, store)) = open_alone(&config, &shutdown).await? else { return Ok(()) };
-    let directory = Directory::load(store.clone(), directory_options(&config)).await?;
+    let directory = Directory::load(store.clone(), config.directory_options()).await?;
     let (cluster, presence) = (ClusterTasks::default(), Presence::default());
     let (restored, pipeline) = restore_or_join(&config, &store, &cluster, &presence).await?;
     let EventPipeline { bus, people, .. } = &pipeline;
@@ -335,7 +335,7 @@ async fn start_public_pages(
         key: store.group_key(candidate).await?,
         trusted_proxies: config.public.trusted_proxies.clone(),
         time_zone: config.directory.time_zone.clone(),
-        plan: directory_options(config).plan,
+        plan: config.directory_options().plan,
         service_name: config.mail.from_name().to_owned(),
         clock: gateway::Clock::new(Timestamp::now),
     };
@@ -363,7 +363,7 @@ async fn start_routes(
     let reporting = CallReporting {
         settings: config.message_settings(),
         words: words.clone(),
-        plan: directory_options(config).plan,
+        plan: config.directory_options().plan,
     };
     tasks.spawn(call_reports::run(reporting, store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     Ok(())
@@ -491,11 +491,6 @@ fn eraser(
         stats: stats.clone(),
         redis,
     })
-}
-
-fn directory_options(config: &Config) -> DirectoryOptions {
-    let forget_deleted = config.retention.deleted_customers == DeletedCustomers::Anonymise;
-    DirectoryOptions { forget_deleted, ..DirectoryOptions::from(&config.directory) }
 }
 
 fn bus_settings(config: &Config, stream: u64) -> BusSettings {

@@ -12,7 +12,7 @@ use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::EndpointRules;
-use crate::config::{Config, ConfigError, DirectoryConfig, Login, PbxConfig, files};
+use crate::config::{Config, ConfigError, DeletedCustomers, DirectoryConfig, Login, PbxConfig, files};
 use crate::contract::endpoint::EndpointNames;
 use crate::contract::records::ChannelRules;
 use crate::directory::{DirectoryOptions, transfer_targets};
@@ -137,11 +137,22 @@ impl From<&DirectoryConfig> for DirectoryOptions {
             default_accounts: config.default_accounts.clone(),
             dialled_headers: config.dialled_headers.clone(),
             forget_deleted: false,
+            mail_hosts: Vec::new(),
         }
     }
 }
 
 impl Config {
+    /// How the directory finds accounts and customers, and what records may name.
+    #[must_use]
+    pub fn directory_options(&self) -> DirectoryOptions {
+        DirectoryOptions {
+            forget_deleted: self.retention.deleted_customers == DeletedCustomers::Anonymise,
+            mail_hosts: self.mail.host_names(),
+            ..DirectoryOptions::from(&self.directory)
+        }
+    }
+
     /// Where faxes come from.
     #[must_use]
     pub fn fax_settings(&self) -> FaxSettings {

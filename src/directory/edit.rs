@@ -40,6 +40,7 @@ impl Directory {
     /// A field is invalid; the code or a number is taken; the store failed.
     pub async fn create_account(&self, fields: AccountFields, at: Timestamp) -> Result<Account, EditError> {
         let checked = fields.checked(self.plan())?;
+        checked.fields.check_mail_host(&self.shared.options.mail_hosts)?;
         let account = self.store().create_account(&checked, at).await?;
         self.refresh().await?;
         Ok(account)
@@ -72,6 +73,10 @@ impl Directory {
         let missing = StoreError::Missing { what: "account" };
         let before = self.store().account(id).await?.ok_or(missing)?;
         let checked = patched(&before.fields, patch)?.checked(self.plan())?;
+        // An account whose server the configuration has no longer can still be changed.
+        if checked.fields.mail_host != before.fields.mail_host {
+            checked.fields.check_mail_host(&self.shared.options.mail_hosts)?;
+        }
         let after = self.store().update_account(id, &checked, at, seen).await?;
         self.refresh().await?;
         Ok(Edited { before, after })

@@ -49,6 +49,8 @@ pub struct DirectoryOptions {
     pub dialled_headers: BTreeMap<SmolStr, DialledHeader>,
     /// Deleting a customer also removes what the history knows of that customer.
     pub forget_deleted: bool,
+    /// The mail servers that accounts may have of their own.
+    pub mail_hosts: Vec<SmolStr>,
 }
 
 impl Default for DirectoryOptions {
@@ -59,6 +61,7 @@ impl Default for DirectoryOptions {
             default_accounts: BTreeMap::new(),
             dialled_headers: BTreeMap::new(),
             forget_deleted: false,
+            mail_hosts: Vec::new(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::people::role::Permission;
 use crate::store::deliveries::{DeliveryFilter, SendTo};
-use crate::store::mail_servers::servers;
+use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER, servers};
 
 /// Filter of deliveries.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -34,7 +34,7 @@ pub(crate) struct DeliveriesQuery {
     message: Option<RecordId>,
     /// Of the account with this id.
     account: Option<String>,
-    /// Over this server: `main`, `slack`, `teams`, `chatwork`, `line_works`, `google_chat` or `sms`.
+    /// Over this server: `main`, one of `[mail.hosts]`, `slack`, `teams`, `chatwork`, `line_works`, `google_chat` or `sms`.
     server: Option<String>,
 }
 
@@ -58,22 +58,28 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<DeliveriesQuery>,
 ) -> Result<Json<Deliveries>, Problem> {
     caller.needs(Permission::ResendMessages)?;
+    if let Some(name) = &query.server {
+        check_server(&state, name).await?;
+    }
     let filter = DeliveryFilter {
         state: query.state,
         message: query.message,
         account: account_id(query.account.as_deref())?,
-        server: query.server.as_deref().map(server_named).transpose()?,
+        server: query.server.as_deref(),
     };
     Ok(Json(Deliveries { items: state.app.store.message_deliveries(filter).await? }))
 }
 
-/// Parses the query key `server`.
-fn server_named(name: &str) -> Result<&'static str, Problem> {
-    let known = servers();
-    known.iter().copied().find(|known| *known == name).ok_or_else(|| {
-        let known = known.join(", ");
-        Kind::InvalidQuery.with(format!("server: no delivery goes over it; write one of {known}"))
-    })
+/// Checks the query key `server`. The backup has no deliveries of its own.
+async fn check_server(state: &AppState, name: &str) -> Result<(), Problem> {
+    let mut known: Vec<String> = servers().into_iter().map(str::to_owned).collect();
+    let hosts = state.app.store.mail_servers().await?.into_iter();
+    known.extend(hosts.filter(|name| name != MAIL_SERVER && name != BACKUP_SERVER));
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let known = known.join(", ");
+    Err(Kind::InvalidQuery.with(format!("server: no delivery goes over it; write one of {known}")))
 }
 
 /// Sends a message again to the recipient of a delivery, now. If the recipient's system has taken it before, the answer is a

@@ -33,7 +33,7 @@ use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::store::erasure::ErasureStatus;
-use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER};
 use crate::store::retention::PurgeStatus;
 use crate::store::{Store, StoreError};
 
@@ -251,11 +251,16 @@ impl MailFault {
     }
 }
 
-/// What keeps the mail server from taking mails, if it has for long.
+/// What keeps a mail server from taking mails, if it has for long.
 pub(crate) async fn mail_fault(state: &AppState) -> Option<MailFault> {
-    let pause = state.app.store.mail_server_pause(MAIL_SERVER).await.ok()??;
-    let is_long = pause.is_alarming(state.app.clock.now());
-    is_long.then_some(MailFault { since: pause.since, why: pause.why })
+    let (store, now) = (&state.app.store, state.app.clock.now());
+    for name in store.mail_servers().await.ok()?.into_iter().filter(|name| name != BACKUP_SERVER) {
+        let pause = store.mail_server_pause(&name).await.ok()?;
+        let Some(pause) = pause.filter(|pause| pause.is_alarming(now)) else { continue };
+        let why = if name == MAIL_SERVER { pause.why } else { format!("{name}: {}", pause.why) };
+        return Some(MailFault { since: pause.since, why });
+    }
+    None
 }
 
 /// The metrics, in the text format of OpenMetrics.

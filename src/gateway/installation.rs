@@ -312,11 +312,16 @@ async fn of_mail(state: &AppState, now: Timestamp) -> Result<HealthLine, Problem
             format!("the mail server refuses all mails ({why}): `toritsugi check` says what to correct");
         return Ok(line("mail", HealthOutcome::Failed, detail, json!({ "state": "refused", "why": why })));
     }
-    let load = state.app.store.outbox_load(MAIL_SERVER).await?;
-    let values = json!({ "state": "sending", "count": load.waiting });
-    Ok(match load.oldest {
+    let (mut waiting, mut oldest) = (0, None);
+    for server in state.app.store.mail_servers().await? {
+        let load = state.app.store.outbox_load(&server).await?;
+        waiting += load.waiting;
+        oldest = oldest.into_iter().chain(load.oldest).min();
+    }
+    let values = json!({ "state": "sending", "count": waiting });
+    Ok(match oldest {
         Some(oldest) if now.duration_since(oldest) > MAIL_WAIT_MAX => {
-            let detail = format!("{} mails wait, the oldest since {oldest}", load.waiting);
+            let detail = format!("{waiting} mails wait, the oldest since {oldest}");
             line("mail", HealthOutcome::Note, detail, values)
         }
         _ => line("mail", HealthOutcome::Ok, "the mail server takes mails", values),

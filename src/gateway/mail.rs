@@ -26,7 +26,6 @@ use crate::mail::{MailAddress, RETURNED_BYTES_MAX};
 use crate::messages::{ReturnAddresses, TakenReport, take_bounce, take_returned};
 use crate::people::role::Permission;
 use crate::store::deliveries::NewBounce;
-use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER};
 
 /// A report in JSON, for programs that have read the mail themselves.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -261,12 +260,12 @@ pub(crate) struct MailServer {
 /// The servers that mails go over.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MailServers {
-    /// None if the configuration names none; a second one, `backup`, if it names one.
+    /// None if the configuration names none: `main`, those of accounts (`mail_host`) by name, and `backup`.
     items: Vec<MailServer>,
 }
 
-/// Says how much waits for the mail servers, and whether they refuse all mails. Urgent messages go over the second one while the
-/// first one does.
+/// Says how much waits for the mail servers, and whether they refuse all mails. Urgent messages go over the backup while
+/// their server does.
 #[utoipa::path(get, path = "/v1/mail/servers", tag = "mail", responses(
     (status = 200, description = "The servers", body = MailServers),
     (status = 403, description = "not-permitted", body = ProblemBody),
@@ -279,13 +278,10 @@ pub(crate) async fn servers(
     caller.needs(Permission::ResendMessages)?;
     let store = &state.app.store;
     let mut items = Vec::new();
-    for name in [MAIL_SERVER, BACKUP_SERVER] {
-        if !store.has_mail_server(name).await? {
-            continue;
-        }
-        let (load, pause) = (store.outbox_load(name).await?, store.mail_server_pause(name).await?);
+    for name in store.mail_servers().await? {
+        let (load, pause) = (store.outbox_load(&name).await?, store.mail_server_pause(&name).await?);
         items.push(MailServer {
-            name: name.to_owned(),
+            name,
             waiting: load.waiting,
             oldest_at: load.oldest,
             paused_since: pause.as_ref().map(|pause| pause.since),

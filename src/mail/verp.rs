@@ -55,6 +55,12 @@ impl ReturnPath {
         Self { address, key: digest(group_key, b"toritsugi answers by mail") }
     }
 
+    /// The same at another address, of which this one reads what comes back if the part before the `@` is the same.
+    #[must_use]
+    pub fn at(&self, address: MailAddress) -> Self {
+        Self { address, key: self.key }
+    }
+
     /// The envelope sender of a delivery.
     #[must_use]
     pub fn of(&self, delivery: Uuid) -> MailAddress {
@@ -115,6 +121,9 @@ mod tests {
         for text in [text.clone(), text.to_uppercase()] {
             assert_eq!(path(1).read(&text), Proof::Of(id));
         }
+        let elsewhere = path(1).at("bounce@clinic.example.jp".parse().unwrap()).of(id).to_string();
+        assert!(elsewhere.ends_with("@clinic.example.jp"), "{elsewhere}");
+        assert_eq!(path(1).read(&elsewhere), Proof::Of(id));
         // Another installation's key, another delivery's proof.
         assert_eq!(path(2).read(&text), Proof::Forged);
         let other = path(1).of(Uuid::from_u128(8)).to_string();

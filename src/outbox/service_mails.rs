@@ -30,13 +30,13 @@ impl Connection {
         let Ok(_) = shared.limits.take(1, shared.elapsed()) else { return Ok(false) };
         let now = Timestamp::now();
         let (claim, lease) = (RecordId(Uuid::now_v7()), now.checked_add(LEASE_TTL).unwrap_or(now));
-        let claimed = shared.store.claim_service_mail(claim, (now, lease)).await;
+        let claimed = shared.store.claim_service_mail(&shared.serves, claim, (now, lease)).await;
         if !matches!(claimed, Ok(Some(_))) {
             shared.limits.give_back(1);
         }
         let Some(claimed) = claimed? else { return Ok(false) };
         let id = claimed.mail.id;
-        if pause.is_some() && !shared.store.take_mail_probe(shared.name, now, lease).await? {
+        if pause.is_some() && !shared.store.take_mail_probe(&shared.name, now, lease).await? {
             shared.limits.give_back(1);
             settle(&shared, id, claim, DeliveryInput::Postponed { until: now, error: None }).await;
             return Ok(false);
@@ -97,7 +97,7 @@ impl Connection {
             }
         };
         if pause.is_some() {
-            if let Err(error) = shared.store.pause_mail_server(shared.name, None).await {
+            if let Err(error) = shared.store.pause_mail_server(&shared.name, None).await {
                 log_store_error(&error);
             }
             tracing::info!("the mail server takes mails again");

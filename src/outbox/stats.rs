@@ -25,12 +25,12 @@ struct BounceLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerLabels {
-    server: &'static str,
+    server: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OldestLabels {
-    server: &'static str,
+    server: String,
     urgency: &'static str,
 }
 
@@ -103,14 +103,14 @@ impl Stats {
         self.came_back.get_or_create(&BounceLabels { kind: kind.as_str() }).inc();
     }
 
-    pub(super) fn loaded(&self, server: &'static str, load: &OutboxLoad, now: Timestamp, is_paused: bool) {
-        let labels = ServerLabels { server };
+    pub(super) fn loaded(&self, server: &str, load: &OutboxLoad, now: Timestamp, is_paused: bool) {
+        let labels = ServerLabels { server: server.to_owned() };
         let waiting = i64::try_from(load.waiting).unwrap_or(i64::MAX);
         self.waiting.get_or_create(&labels).set(waiting);
         for urgency in Urgency::ALL {
             let oldest = load.oldest_of.iter().find(|(of, _)| of == urgency);
             let oldest_s = oldest.map_or(0, |(_, at)| (now.as_second() - at.as_second()).max(0));
-            let labels = OldestLabels { server, urgency: urgency.as_str() };
+            let labels = OldestLabels { server: server.to_owned(), urgency: urgency.as_str() };
             self.oldest_seconds.get_or_create(&labels).set(oldest_s);
         }
         self.paused.get_or_create(&labels).set(i64::from(is_paused));

@@ -9,7 +9,7 @@
 //! | is not paused | each claims up to [`CLAIM_SIZE`] deliveries |
 //! | is paused | none claims |
 //! | its pause is over | one task of all daemons claims one delivery and tries |
-//! | has a backup | the task of the backup claims urgent deliveries, and the service's own mails, while the server is paused |
+//! | has a backup | a task of the backup claims its urgent deliveries, and the service's own mails, while it is paused |
 //!
 //! Invariant: a claimed delivery is settled, given back or left to its lease: never forgotten. A task that is stopped sends its
 //! mail to the end if that takes at most [`STOP_TIMEOUT`].
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -72,9 +73,7 @@ pub async fn start(
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<(), StoreError> {
-    store.set_mail_server(MAIL_SERVER, settings.is_some()).await?;
-    let has_backup = settings.as_ref().is_some_and(|settings| settings.backup.is_some());
-    store.set_mail_server(BACKUP_SERVER, has_backup).await?;
+    store.keep_mail_servers(&names_of(settings.as_ref())).await?;
     if is_alone {
         store.end_delivery_claims(Timestamp::now()).await?;
         store.end_service_mail_claims(Timestamp::now()).await?;
@@ -82,59 +81,75 @@ pub async fn start(
     let Some(mut settings) = settings else { return Ok(()) };
     let stats = Arc::new(Stats::registered(metrics));
     if let Some(mailbox) = settings.mailbox.take() {
-        let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
-        let reply_path = settings.letter.reply_path.clone();
-        let fax = settings.fax.values().cloned().collect();
         let reader = Reader {
             mailbox,
-            return_path,
-            reply_path,
-            fax,
+            return_path: settings.return_path.clone(),
+            reply_path: settings.letter.reply_path.clone(),
+            fax: settings.fax.values().cloned().collect(),
             store: store.clone(),
             relay: relay.clone(),
-            stats,
+            stats: Arc::clone(&stats),
         };
         tasks.spawn(reader.run(shutdown.clone()));
     }
-    let backup = settings.backup.take();
-    let of_backup = backup.map(|backup| Settings {
-        server: backup.server,
-        per_minute: backup.per_minute,
-        connections: 1,
-        ..settings.clone()
-    });
-    let servers = [(MAIL_SERVER, Some(settings)), (BACKUP_SERVER, of_backup)];
-    for (name, settings) in servers.into_iter().filter_map(|(name, settings)| Some((name, settings?))) {
-        let started = Instant::now();
+    let (backup, hosts) = (settings.backup.take(), std::mem::take(&mut settings.hosts));
+    let of_hosts = hosts.iter().map(|(name, host)| (name.clone(), settings.of_host(host)));
+    let servers: Vec<_> = std::iter::once((MAIL_SERVER.into(), settings.clone())).chain(of_hosts).collect();
+    let started = Instant::now();
+    let limits_of = |per_minute| Arc::new(Limits::new(per_minute, &settings.domains, started.elapsed()));
+    let limits_of_backup = backup.as_ref().map(|backup| limits_of(backup.per_minute));
+    let spawn = |name: &SmolStr, serves: &SmolStr, settings: Settings, limits| {
         let shared = Arc::new(Shared {
-            name,
+            name: name.clone(),
+            serves: serves.clone(),
             stats: Arc::clone(&stats),
             templates: Templates::default(),
-            limits: Limits::new(settings.per_minute, &settings.domains, started.elapsed()),
+            limits,
             settings,
             store: store.clone(),
             relay: relay.clone(),
             waker: relay.outbox(),
             started,
         });
-        tasks.spawn(keep(Arc::clone(&shared), shutdown.clone()));
+        if !shared.is_backup() || shared.serves == MAIL_SERVER {
+            tasks.spawn(keep(Arc::clone(&shared), shutdown.clone()));
+        }
         for _ in 0..shared.settings.connections {
             let task = Connection { shared: Arc::clone(&shared), open: None };
             tasks.spawn(task.run(shutdown.clone()));
         }
+    };
+    for (name, settings) in servers {
+        if let Some((backup, limits)) = backup.as_ref().zip(limits_of_backup.as_ref()) {
+            let server = backup.server.clone();
+            let of_backup = Settings { server, connections: 1, ..settings.clone() };
+            spawn(&BACKUP_SERVER.into(), &name, of_backup, Arc::clone(limits));
+        }
+        let limits = limits_of(settings.per_minute);
+        spawn(&name, &name, settings, limits);
     }
     Ok(())
+}
+
+/// The names of all servers in the store.
+fn names_of(settings: Option<&Settings>) -> Vec<&str> {
+    let Some(settings) = settings else { return Vec::new() };
+    let backup = settings.backup.as_ref().map(|_| BACKUP_SERVER);
+    let hosts = settings.hosts.keys().map(SmolStr::as_str);
+    std::iter::once(MAIL_SERVER).chain(hosts).chain(backup).collect()
 }
 
 /// What all tasks of a server use.
 pub(super) struct Shared {
     /// The server's name in the store.
-    pub(super) name: &'static str,
+    pub(super) name: SmolStr,
+    /// Whose mails it sends: its own name, or of a backup, that of the server whose urgent mails these are.
+    pub(super) serves: SmolStr,
     pub(super) settings: Settings,
     pub(super) store: Store,
     relay: MessageRelay,
     pub(super) waker: OutboxWaker,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
     pub(super) stats: Arc<Stats>,
     pub(super) templates: Templates,
     started: Instant,
@@ -143,7 +158,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Whether it sends what another server cannot.
     fn is_backup(&self) -> bool {
-        self.name == BACKUP_SERVER
+        self.name != self.serves
     }
 
     /// The time since the start, for the limits.
@@ -231,7 +246,8 @@ fn is_too_large(sent: &Result<String, Failure>) -> bool {
     BounceClass::of(status.as_deref(), error) == BounceClass::Content
 }
 
-/// Enters a server in the store; where it is not a backup, ends claims of daemons that are gone, gives up late deliveries, and reads the metrics.
+/// Enters a server in the store, and reads the metrics; that of the main server ends claims of daemons that are gone, and gives up late
+/// deliveries.
 async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut last_kept: Option<Instant> = None;
     loop {
@@ -241,10 +257,10 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
                 log_store_error(&error);
             }
         }
-        let swept = if shared.is_backup() {
-            Ok((0, 0))
-        } else {
+        let swept = if shared.name == MAIL_SERVER {
             shared.store.sweep_deliveries(Timestamp::now()).await
+        } else {
+            Ok((0, 0))
         };
         match swept {
             Ok((0, 0)) => {}
@@ -268,10 +284,10 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 async fn keep_store(shared: &Shared) -> Result<(), StoreError> {
-    shared.store.set_mail_server(shared.name, true).await?;
-    let load = shared.store.outbox_load(shared.name).await?;
-    let pause = shared.store.mail_server_pause(shared.name).await?;
-    shared.stats.loaded(shared.name, &load, Timestamp::now(), pause.is_some());
+    shared.store.set_mail_server(&shared.name, true).await?;
+    let load = shared.store.outbox_load(&shared.name).await?;
+    let pause = shared.store.mail_server_pause(&shared.name).await?;
+    shared.stats.loaded(&shared.name, &load, Timestamp::now(), pause.is_some());
     Ok(())
 }
 
@@ -320,10 +336,10 @@ impl Connection {
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Option<Duration>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let now = Timestamp::now();
-        if shared.is_backup() && shared.store.mail_server_pause(MAIL_SERVER).await?.is_none() {
+        if shared.is_backup() && shared.store.mail_server_pause(&shared.serves).await?.is_none() {
             return Ok(Some(POLL_INTERVAL));
         }
-        let pause = shared.store.mail_server_pause(shared.name).await?;
+        let pause = shared.store.mail_server_pause(&shared.name).await?;
         let size = match &pause {
             Some(pause) if pause.holds(now) => return Ok(Some(POLL_INTERVAL.min(until(pause, now)))),
             Some(_) => 1,
@@ -336,9 +352,9 @@ impl Connection {
         let claim = RecordId(Uuid::now_v7());
         let lease = now.checked_add(LEASE_TTL).unwrap_or(now);
         let claimed = if shared.is_backup() {
-            shared.store.claim_urgent_deliveries(MAIL_SERVER, claim, (now, lease), size).await
+            shared.store.claim_urgent_deliveries(&shared.serves, claim, (now, lease), size).await
         } else {
-            shared.store.claim_message_deliveries(MAIL_SERVER, claim, (now, lease), size).await
+            shared.store.claim_message_deliveries(&shared.serves, claim, (now, lease), size).await
         };
         let taken = claimed.as_ref().map_or(0, |claimed| u32::try_from(claimed.len()).unwrap_or(size));
         shared.limits.give_back(size - taken);
@@ -347,7 +363,7 @@ impl Connection {
             let is_sent = self.send_service_mail(pause.as_ref(), shutdown).await?;
             return Ok((!is_sent).then_some(POLL_INTERVAL));
         }
-        if pause.is_some() && !shared.store.take_mail_probe(shared.name, now, lease).await? {
+        if pause.is_some() && !shared.store.take_mail_probe(&shared.name, now, lease).await? {
             shared.give_back(claim, &claimed, now).await;
             return Ok(Some(POLL_INTERVAL));
         }
@@ -420,7 +436,7 @@ impl Connection {
                 }
             }
             if pause.is_some() {
-                if let Err(error) = shared.store.pause_mail_server(shared.name, None).await {
+                if let Err(error) = shared.store.pause_mail_server(&shared.name, None).await {
                     log_store_error(&error);
                 }
                 tracing::info!("the mail server takes mails again");
@@ -517,7 +533,7 @@ impl Connection {
         let pause = ServerPause::after(before, now, refusal.to_string());
         let host = &shared.settings.server.host;
         tracing::error!(%host, error = %refusal, until = %pause.until, "the mail server refuses all mails; they wait");
-        if let Err(error) = shared.store.pause_mail_server(shared.name, Some(&pause)).await {
+        if let Err(error) = shared.store.pause_mail_server(&shared.name, Some(&pause)).await {
             log_store_error(&error);
         }
         shared.stats.refused.inc();

@@ -15,7 +15,7 @@
 //! | `reports.rs` | monthly reports on their day of the month |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `replies.rs` | people who answer a mail |
-//! | `servers.rs` | the backup server; access tokens instead of passwords |
+//! | `servers.rs` | the backup server; servers of accounts; access tokens instead of passwords |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
 //! | `kills.rs` | the daemon is killed at any moment |
 //! | `figures.rs` | how fast it is |

@@ -80,6 +80,7 @@ export const ACCOUNT: readonly Field[] = [
   { name: 'wrap_up_s', kind: 'number', label: 'field.wrap_up_s', help: 'help.wrap_up_s', max: 4 },
   { name: 'unanswered_min', kind: 'number', label: 'field.unanswered_min', help: 'help.unanswered_min', max: 4 },
   { name: 'unanswered_urgent_min', kind: 'number', label: 'field.unanswered_urgent_min', help: 'help.unanswered_min', max: 4 },
+  { name: 'mail_host', kind: 'select', label: 'field.mail_host', help: 'help.mail_host', isNullable: true, choices: [] },
   {
     name: 'caller_id_policy',
     kind: 'select',

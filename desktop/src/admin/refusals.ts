@@ -43,6 +43,7 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['{} is in the file twice', '{1} が二度あります'],
   ['{} is not a whole number', '{1} は整数ではありません'],
   ['{} is neither yes nor no', '{1} は yes か no ではありません'],
+  ['{} is unknown; the configuration has no [mail.hosts]', '{1} は設定にありません（[mail.hosts] がありません）'],
   ['{} is not one of {}', '{1} は {2} のどれでもありません'],
   ['there is no account with the code {}; import accounts first', 'コード {1} の契約先がありません。先に契約先を取り込んでください'],
   ['{} is neither a day (2026-12-10) nor a time (2026-12-10 18:00)', '{1} は日（2026-12-10）でも日時（2026-12-10 18:00）でもありません'],

@@ -3,17 +3,20 @@
 
 use toritsugi::config::Config;
 use toritsugi::mail::{FaxBody, MailAddress};
-use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe, probe_mailbox, probe_recipient};
+use toritsugi::outbox::{ProbeReport, Server, Settings, TlsMode, probe, probe_mailbox, probe_recipient};
 use toritsugi::report::ReportFont;
 use toritsugi::store::{SchemaStatus, Store};
 
 use super::Finding;
 
 const WHAT: &str = "mail";
+/// Most accounts that a finding names.
+const ACCOUNTS_NAMED_MAX: usize = 10;
 
 /// Every finding about mail: those of `check`, and what needs further connections.
 pub(super) async fn all(config: &Config) -> Vec<Finding> {
     let mut findings = vec![check(config).await];
+    findings.extend(hosts(config).await);
     findings.extend(backup(config).await);
     findings.extend(fax_senders(config).await);
     findings.extend(returned(config).await);
@@ -44,22 +47,79 @@ pub(super) async fn check(config: &Config) -> Finding {
     }
 }
 
-/// The server that urgent mails go over while the first one refuses all; `None` without one.
+/// The servers of accounts, and the accounts whose server the configuration does not have.
+pub(super) async fn hosts(config: &Config) -> Vec<Finding> {
+    const WHAT: &str = "mail hosts";
+    let Ok(Some(settings)) = config.mail_settings() else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (name, host) in &settings.hosts {
+        let settings = settings.of_host(host);
+        let (host, port, from) = (&host.server.host, host.server.port, settings.envelope_sender());
+        findings.push(match probe(&settings.server, from).await {
+            Ok(report) => {
+                let how = how(&report);
+                Finding::ok(WHAT, format!("{name}: {host} port {port} takes mails from {from}, {how}"))
+            }
+            Err(error) => {
+                let detail =
+                    format!("{name}: {host} port {port}: {error}; correct [mail.hosts.{name}], or remove it");
+                Finding::failed(WHAT, detail)
+            }
+        });
+    }
+    findings.extend(
+        accounts_of_other_hosts(config, &settings).await.map(|detail| Finding::warning(WHAT, detail)),
+    );
+    findings
+}
+
+/// Which accounts have a server that the configuration does not have; `None` if there is none, or no database.
+async fn accounts_of_other_hosts(config: &Config, settings: &Settings) -> Option<String> {
+    let location = config.store.location().ok()?;
+    let Ok(SchemaStatus::Current { .. }) = Store::inspect_at(&location).await else { return None };
+    let store = Store::open_at(&location).await.ok()?;
+    let accounts = store.all_accounts().await;
+    store.close().await;
+    let (accounts, _) = accounts.ok()?;
+    let of_others: Vec<String> = accounts
+        .iter()
+        .filter_map(|account| {
+            let host = account.fields.mail_host.as_deref()?;
+            (!settings.hosts.contains_key(host)).then(|| format!("{} ({host})", account.fields.code))
+        })
+        .collect();
+    (!of_others.is_empty()).then(|| {
+        format!(
+            "{} accounts have a mail server that [mail.hosts] does not have, and send over the main one: {}; add it, or run \
+             `toritsugi accounts set CODE mail_host=`",
+            of_others.len(),
+            of_others[..of_others.len().min(ACCOUNTS_NAMED_MAX)].join(", ")
+        )
+    })
+}
+
+/// The server that urgent mails go over while another one refuses all, and whether it takes them from all senders; `None` without
+/// one.
 pub(super) async fn backup(config: &Config) -> Option<Finding> {
     const WHAT: &str = "mail backup";
-    let mut settings = config.mail_settings().ok()??;
-    let backup = settings.backup.take()?;
-    settings.server = backup.server;
-    let (host, port, from) = (&settings.server.host, settings.server.port, settings.envelope_sender());
-    Some(match probe(&settings.server, from).await {
-        Ok(report) => {
-            Finding::ok(WHAT, format!("{host} port {port} takes mails from {from}, {}", how(&report)))
+    let settings = config.mail_settings().ok()??;
+    let Server { host, port, .. } = &settings.backup.as_ref()?.server;
+    let mut senders = vec![settings.envelope_sender().clone()];
+    senders.extend(settings.hosts.values().map(|host| settings.of_host(host).envelope_sender().clone()));
+    senders.sort_unstable_by_key(ToString::to_string);
+    senders.dedup();
+    let mut taken = Vec::new();
+    for from in senders {
+        match probe(&settings.backup.as_ref()?.server, &from).await {
+            Ok(report) => taken.push(format!("{from}, {}", how(&report))),
+            Err(error) => {
+                let detail =
+                    format!("{host} port {port}: {from}: {error}; correct [mail.backup], or remove its host");
+                return Some(Finding::failed(WHAT, detail));
+            }
         }
-        Err(error) => {
-            let detail = format!("{host} port {port}: {error}; correct [mail.backup], or remove its host");
-            Finding::failed(WHAT, detail)
-        }
-    })
+    }
+    Some(Finding::ok(WHAT, format!("{host} port {port} takes mails from {}", taken.join("; "))))
 }
 
 /// The mailbox of mails that come back; `None` without a mail server.

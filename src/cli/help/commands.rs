@@ -132,7 +132,7 @@ pub(super) const COMMANDS: &[Row] = &[
     row("endpoints remove", "届け先を消します", &["toritsugi endpoints remove 0190c1a2"]),
     row("endpoints test", "届け先へ試験を送ります。結果は `toritsugi messages deliveries` に出ます", &["toritsugi endpoints test 0190c1a2"]),
     row("mail", "メールサーバーの確認、戻ってきたメールの受け渡しと一覧、送信を止めた宛先、文面", &[]),
-    row("mail check", "メールサーバー・予備のサーバー・戻りメールの受信箱へつなぎ、サインインを試して、直すことを示します（何も送りません）", &["toritsugi mail check", "toritsugi mail check --json"]),
+    row("mail check", "メールサーバー・契約先のサーバー・予備のサーバー・戻りメールの受信箱へつなぎ、サインインを試して、直すことを示します（何も送りません）", &["toritsugi mail check", "toritsugi mail check --json"]),
     row("mail bounce", "戻ってきたメールを標準入力からデーモンに渡します", &["toritsugi mail bounce < returned.eml"]),
     row("mail bounces", "戻ってきたメールと、メールサーバーの拒否を一覧にします", &["toritsugi mail bounces", "toritsugi mail bounces --unmatched"]),
     row("mail suspended", "送信を止めている宛先を一覧にします", &["toritsugi mail suspended"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
@@ -189,6 +190,10 @@ pub struct AccountFields {
     #[serde(default = "unanswered_urgent_min")]
     #[schema(default = 10)]
     pub unanswered_urgent_min: u16,
+    /// The mail server that its mails go over, with that server's sender: a name of `[mail.hosts]` in the configuration. Absent, or no
+    /// longer in the configuration: the main server.
+    #[serde(default)]
+    pub mail_host: Option<String>,
 }
 
 fn unanswered_min() -> u16 {
@@ -277,6 +282,7 @@ impl Default for AccountFields {
             open_on_answer: false,
             unanswered_min: unanswered_min(),
             unanswered_urgent_min: unanswered_urgent_min(),
+            mail_host: None,
         }
     }
 }
@@ -317,12 +323,30 @@ impl AccountFields {
         if let Some(link) = &self.link {
             link.parse::<UrlTemplate>().map_err(|error| invalid("link", error.to_string()))?;
         }
+        self.mail_host = optional("mail_host", self.mail_host)?;
         let dialled =
             numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
         let forwarding =
             numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
         let search = Some(account_search_text(&self, plan));
         Ok(CheckedAccount { fields: self, dialled, forwarding, search })
+    }
+
+    /// Checks the mail server against those of the configuration.
+    ///
+    /// # Errors
+    /// There is none with this name.
+    pub fn check_mail_host(&self, known: &[SmolStr]) -> Result<(), RecordError> {
+        let Some(name) = self.mail_host.as_deref().filter(|name| known.iter().all(|one| one != name)) else {
+            return Ok(());
+        };
+        if known.is_empty() {
+            return Err(invalid(
+                "mail_host",
+                format!("{name:?} is unknown; the configuration has no [mail.hosts]"),
+            ));
+        }
+        Err(invalid("mail_host", format!("{name:?} is not one of {}", known.join(", "))))
     }
 }
 
@@ -383,6 +407,27 @@ mod tests {
         let british = NumberPlan::of_country("GB").unwrap();
         let texts = ["+44 870", "+886"].map(str::to_owned);
         assert_eq!(number_prefixes("extra_numbers", &texts, &british).unwrap(), ["0870", "00886"]);
+    }
+
+    #[test]
+    fn a_mail_server_is_one_of_the_configuration() {
+        let account = |name: &str| AccountFields {
+            code: "A".into(),
+            name: "A".into(),
+            mail_host: Some(name.into()),
+            ..AccountFields::default()
+        };
+        let known = ["clinic", "minato"].map(SmolStr::new);
+        let fields = account(" clinic ").checked(&NumberPlan::default()).unwrap().fields;
+        assert_eq!(
+            (fields.mail_host.as_deref(), fields.check_mail_host(&known).is_ok()),
+            (Some("clinic"), true)
+        );
+        assert_eq!(account(" ").checked(&NumberPlan::default()).unwrap().fields.mail_host, None);
+        for (known, words) in [(&known[..], "is not one of clinic, minato"), (&[], "has no [mail.hosts]")] {
+            let error = account("main").check_mail_host(known).unwrap_err().to_string();
+            assert!(error.starts_with("mail_host: \"main\" is ") && error.ends_with(words), "{error}");
+        }
     }
 
     #[test]

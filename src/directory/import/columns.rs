@@ -11,7 +11,7 @@
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
-//! | yes | | | `report_calls`, 1コール報告; `language`, 言語; `privacy`, 社外秘; `open_on_answer`, 応答時に伝言; `unanswered_min`, 確認待ち分; `unanswered_urgent_min`, 至急の確認待ち分 |
+//! | yes | | | `report_calls`, 1コール報告; `language`, 言語; `privacy`, 社外秘; `open_on_answer`, 応答時に伝言; `unanswered_min`, 確認待ち分; `unanswered_urgent_min`, 至急の確認待ち分; `mail_host`, メールサーバー |
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
@@ -75,6 +75,7 @@ const ACCOUNTS: Names = &[
     (OpenOnAnswer, &["open_on_answer", "応答時に伝言"]),
     (Unanswered, &["unanswered_min", "確認待ち分"]),
     (UnansweredUrgent, &["unanswered_urgent_min", "至急の確認待ち分"]),
+    (Column::MailHost, &["mail_host", "メールサーバー"]),
 ];
 const CUSTOMERS: Names = &[
     (Account, ACCOUNT),
@@ -212,6 +213,8 @@ pub(super) struct RowReader {
     plan: NumberPlan,
     /// Of the times in cells.
     zone: TimeZone,
+    /// The mail servers that accounts may have.
+    mail_hosts: Vec<SmolStr>,
     accounts: HashMap<SmolStr, RecordId>,
     /// The line of each code, so that a file has each record once.
     seen: HashMap<(Option<RecordId>, SmolStr), u64>,
@@ -221,9 +224,10 @@ impl RowReader {
     pub(super) fn new(
         layout: Layout,
         (plan, zone): (NumberPlan, TimeZone),
+        mail_hosts: Vec<SmolStr>,
         accounts: HashMap<SmolStr, RecordId>,
     ) -> Self {
-        Self { layout, plan, zone, accounts, seen: HashMap::new() }
+        Self { layout, plan, zone, mail_hosts, accounts, seen: HashMap::new() }
     }
 
     /// Adds the record to the batch, or returns what is wrong with it.
@@ -234,6 +238,7 @@ impl RowReader {
         match batch {
             Batch::Accounts(rows) => {
                 let value = self.account(record)?.checked(&self.plan).map_err(problem)?;
+                value.fields.check_mail_host(&self.mail_hosts).map_err(problem)?;
                 self.check_unique(None, &value.fields.code, line)?;
                 rows.push(Row { line, value });
             }
@@ -295,6 +300,7 @@ impl RowReader {
                     let minutes = whole_number("unanswered_urgent_min", &text)?;
                     fields.unanswered_urgent_min = minutes.unwrap_or(fields.unanswered_urgent_min);
                 }
+                Column::MailHost => fields.mail_host = Some(text),
                 _ => {}
             }
         }

@@ -211,6 +211,7 @@ struct Job {
     options: ImportOptions,
     plan: NumberPlan,
     zone: TimeZone,
+    mail_hosts: Vec<SmolStr>,
     accounts: HashMap<SmolStr, RecordId>,
     at: Timestamp,
 }
@@ -287,7 +288,8 @@ impl Directory {
             ImportKind::Accounts => HashMap::new(),
             ImportKind::Customers | ImportKind::Contacts => self.codes().await?,
         };
-        let job = Job { options, plan: *self.plan(), zone: self.time_zone().clone(), accounts, at };
+        let (zone, mail_hosts) = (self.time_zone().clone(), self.shared.options.mail_hosts.clone());
+        let job = Job { options, plan: *self.plan(), zone, mail_hosts, accounts, at };
         let source = Shared(Arc::new(Mutex::new(source)));
         let (mut reader, ignored_columns) = job.open(source.clone())?;
         reader.progress = Some(progress.clone());
@@ -479,7 +481,8 @@ impl Job {
         let (layout, ignored) =
             Layout::of(self.options.kind, table.header()).map_err(|problem| table.header_error(problem))?;
         let present = layout.present();
-        let rows = RowReader::new(layout, (self.plan, self.zone.clone()), self.accounts.clone());
+        let (mail_hosts, accounts) = (self.mail_hosts.clone(), self.accounts.clone());
+        let rows = RowReader::new(layout, (self.plan, self.zone.clone()), mail_hosts, accounts);
         Ok((FileReader { table, rows, present, progress: None }, ignored))
     }
 }

@@ -244,7 +244,7 @@ pub(super) async fn numbers(
     Ok(rows.iter().map(number).collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Binds the fields of an account as $1 to $21, for the INSERT and the UPDATE.
+/// Binds the fields of an account as $1 to $24, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $account:expr, $at:expr) => {
         $statement
@@ -271,6 +271,7 @@ macro_rules! values_of {
             .bind(i64::from($account.fields.unanswered_min))
             .bind(i64::from($account.fields.unanswered_urgent_min))
             .bind(&$account.search)
+            .bind(&$account.fields.mail_host)
     };
 }
 
@@ -286,9 +287,9 @@ pub(super) async fn insert(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
             supervision_notify, link, report_calls, language, privacy, open_on_answer, unanswered_min,
-            unanswered_urgent_min, search)
+            unanswered_urgent_min, search, mail_host)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18,
-            $19, $20, $21, $22, $23)",
+            $19, $20, $21, $22, $23, $24)",
     ), id, account, at)
     .execute(&mut *db)
     .await
@@ -312,7 +313,7 @@ pub(super) async fn update(
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
             link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20,
-            unanswered_min = $21, unanswered_urgent_min = $22, search = $23
+            unanswered_min = $21, unanswered_urgent_min = $22, search = $23, mail_host = $24
          WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)
          RETURNING created_ms",
         ),
@@ -403,6 +404,7 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
             open_on_answer: row.try_get("open_on_answer")?,
             unanswered_min: unanswered_of(row)?.normal,
             unanswered_urgent_min: unanswered_of(row)?.urgent,
+            mail_host: row.try_get("mail_host")?,
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

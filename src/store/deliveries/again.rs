@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::super::digests::settle_items;
 use super::super::dispatches::apply;
 use super::super::{Backend, DbConnection};
-use super::enqueue::enqueue_one;
+use super::enqueue::{enqueue_one, server_of};
 use super::returned::resume;
 use super::{LockedRow, delivery_of, hold_message, locked_row, write_progress, write_summary};
 use crate::contract::delivery::Delivery;
+use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome};
 use crate::ids::RecordId;
 use crate::route::{DispatchInput, Progress};
@@ -42,7 +43,20 @@ impl Backend {
             .bind(id)
             .fetch_optional(&mut *transaction)
             .await?;
-        let queued = delivery_of(&row.ok_or(MISSING)?)?;
+        let mut queued = delivery_of(&row.ok_or(MISSING)?)?;
+        // The account may have another server now. Bytes that were made for a server go over that one.
+        let channel = EndpointKind::parse(&queued.channel).unwrap_or_default();
+        let server = server_of(&mut transaction, channel, queued.account).await?;
+        let moved = sqlx::query(
+            "UPDATE deliveries SET server = $2 WHERE id = $1 AND server <> $2 AND rendered IS NULL",
+        )
+        .bind(id)
+        .bind(&server)
+        .execute(&mut *transaction)
+        .await?;
+        if moved.rows_affected() > 0 {
+            queued.server = server;
+        }
         transaction.commit().await?;
         Ok(queued)
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::DbConnection;
 use super::super::dispatches::{Started, start};
+use super::super::mail_servers::server_of_account;
 use super::super::messages::read_message;
 use super::{withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
@@ -103,7 +104,7 @@ pub(super) async fn enqueue_one(
     }
     let endpoint = match to {
         SendTo::Endpoint(endpoint) => endpoint,
-        SendTo::Address(_) if mail_server(&mut *db).await?.is_none() => return Ok(None),
+        SendTo::Address(_) if !has_mail_server(&mut *db).await? => return Ok(None),
         SendTo::Address(address) => {
             let recipient = NewRecipient {
                 contact: None,
@@ -125,7 +126,7 @@ pub(super) async fn enqueue_one(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let channel = EndpointKind::parse(row.try_get("kind")?).unwrap_or_default();
-    if channel.needs_mail_server() && mail_server(&mut *db).await?.is_none() {
+    if channel.needs_mail_server() && !has_mail_server(&mut *db).await? {
         return Ok(None);
     }
     let recipient = NewRecipient {
@@ -139,9 +140,23 @@ pub(super) async fn enqueue_one(
     Ok(Some(insert(db, &message, &recipient, now).await?))
 }
 
-async fn mail_server(db: &mut DbConnection) -> Result<Option<String>, StoreError> {
-    let name = sqlx::query_scalar("SELECT name FROM mail_servers WHERE name = $1").bind(MAIL_SERVER);
-    Ok(name.fetch_optional(db).await?)
+async fn has_mail_server(db: &mut DbConnection) -> Result<bool, StoreError> {
+    let is_there = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM mail_servers WHERE name = $1)");
+    Ok(is_there.bind(MAIL_SERVER).fetch_one(db).await?)
+}
+
+/// What a delivery goes over. Where daemons send over no mail server, a mail waits for the main one.
+pub(super) async fn server_of(
+    db: &mut DbConnection,
+    channel: EndpointKind,
+    account: RecordId,
+) -> Result<String, StoreError> {
+    match channel {
+        EndpointKind::Mail => server_of_account(db, account).await,
+        // A gateway of faxes knows the senders of the main server.
+        EndpointKind::Fax => Ok(MAIL_SERVER.to_owned()),
+        other => Ok(other.as_str().to_owned()),
+    }
 }
 
 /// Who may have received an earlier revision.
@@ -221,12 +236,7 @@ async fn insert(
     now: Timestamp,
 ) -> Result<RecordId, StoreError> {
     let progress = recipient.progress(message, now);
-    let server = if recipient.channel.needs_mail_server() {
-        // The route found a server in this transaction, or the address had a mail before: then it waits for the one server.
-        mail_server(&mut *db).await?.unwrap_or_else(|| MAIL_SERVER.to_owned())
-    } else {
-        recipient.channel.as_str().to_owned()
-    };
+    let server = server_of(&mut *db, recipient.channel, message.account).await?;
     let id = RecordId(Uuid::now_v7());
     sqlx::query(
         "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,

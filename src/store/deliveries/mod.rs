@@ -146,7 +146,7 @@ pub struct LetterFacts {
 
 /// Which deliveries; an absent condition lets all through.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DeliveryFilter {
+pub struct DeliveryFilter<'a> {
     /// In this state.
     pub state: Option<DeliveryState>,
     /// Of this message.
@@ -154,7 +154,7 @@ pub struct DeliveryFilter {
     /// Of this account.
     pub account: Option<RecordId>,
     /// Over this server.
-    pub server: Option<&'static str>,
+    pub server: Option<&'a str>,
 }
 
 /// Where a person has a message sent.
@@ -266,7 +266,7 @@ impl Store {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn message_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+    pub async fn message_deliveries(&self, filter: DeliveryFilter<'_>) -> Result<Vec<Delivery>, StoreError> {
         each!(self, db => db.message_deliveries(filter).await)
     }
 

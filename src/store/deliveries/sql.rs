@@ -228,7 +228,7 @@ impl Backend {
 
     pub(in crate::store) async fn message_deliveries(
         &self,
-        filter: DeliveryFilter,
+        filter: DeliveryFilter<'_>,
     ) -> Result<Vec<Delivery>, StoreError> {
         let mut query = QueryBuilder::<Db>::new("SELECT * FROM deliveries WHERE TRUE");
         if let Some(state) = filter.state {

@@ -484,6 +484,55 @@ async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
 }
 
 #[tokio::test]
+async fn mails_of_an_account_wait_for_its_own_server_as_long_as_there_is_one() {
+    let rig = rig().await;
+    let store = &rig.store;
+    let account = AccountFields {
+        code: "A".into(),
+        name: "さくら商事".into(),
+        mail_host: Some("clinic".into()),
+        ..AccountFields::default()
+    };
+    let account = account.checked(&NumberPlan::default()).unwrap();
+    assert_eq!(
+        store.update_account(rig.account, &account, at(0), None).await.unwrap().fields,
+        account.fields
+    );
+    assert_eq!(
+        store.account(rig.account).await.unwrap().unwrap().fields.mail_host.as_deref(),
+        Some("clinic")
+    );
+    let servers_of = async || rig.all().await.into_iter().map(|one| one.server).collect::<Vec<_>>();
+    // Not in the configuration: the main server.
+    rig.save(1, Some(rig.sasaki), 1).await;
+    store.keep_mail_servers(&[MAIL_SERVER, "clinic", "backup"]).await.unwrap();
+    assert_eq!(store.mail_servers().await.unwrap(), [MAIL_SERVER, "clinic", "backup"]);
+    rig.save(2, Some(rig.sasaki), 2).await;
+    rig.save(3, Some(rig.sasaki), 3).await;
+    assert_eq!(servers_of().await, ["clinic", "clinic", MAIL_SERVER]);
+    let of_main = rig.claimed(1, 9).await;
+    assert_eq!(of_main.iter().map(|one| one.message.0.as_u128()).collect::<Vec<_>>(), [1]);
+    let until = at(9).checked_add(LEASE_TTL).unwrap();
+    let one = store.claim_message_deliveries("clinic", claim(2), (at(9), until), 1).await.unwrap();
+    assert_eq!(one[0].message.0.as_u128(), 2);
+    store.keep_rendered(claim(2), &[(one[0].id, b"of the clinic".to_vec())]).await.unwrap();
+    // The configuration has it no longer: what waits goes over the main server, and what may have been sent keeps its bytes.
+    store.keep_mail_servers(&[MAIL_SERVER]).await.unwrap();
+    assert_eq!(servers_of().await, [MAIL_SERVER; 3]);
+    store.sweep_deliveries(until).await.unwrap();
+    let later = rig.claimed(3, 1_000).await;
+    let bytes: Vec<_> =
+        later.iter().map(|one| (one.message.0.as_u128(), one.rendered.as_deref(), one.maybe_sent)).collect();
+    assert_eq!(bytes, [(1, None, true), (2, Some(&b"of the clinic"[..]), true), (3, None, false)]);
+    // What is sent again goes over the server that the account has now.
+    rig.settle(later[2].id, 3, DeliveryInput::Accepted, 1_001).await;
+    store.keep_mail_servers(&[MAIL_SERVER, "clinic"]).await.unwrap();
+    assert_eq!(store.send_again(later[2].id, at(1_002)).await.unwrap().server, "clinic");
+    store.keep_mail_servers(&[]).await.unwrap();
+    assert_eq!(servers_of().await, [MAIL_SERVER; 4]);
+}
+
+#[tokio::test]
 async fn an_account_with_many_messages_leaves_half_to_others() {
     let rig = rig().await;
     for n in 1..=20 {

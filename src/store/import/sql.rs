@@ -13,7 +13,9 @@ use super::dialect::{
 };
 use super::{Backend, WriteTransaction, accounts, contacts};
 use crate::contract::import_batch::{Batch, Column, DeputyRow, ImportKind, Row, RowError};
-use crate::contract::records::{Account, CheckedAccount, CheckedContact, CheckedCustomer, Contact};
+use crate::contract::records::{
+    Account, AccountFields, CheckedAccount, CheckedContact, CheckedCustomer, Contact,
+};
 use crate::ids::RecordId;
 use crate::store::import::PresentColumns;
 use crate::store::{StoreError, to_ms};
@@ -174,6 +176,7 @@ impl Import {
         let db = &mut *self.transaction;
         let mut whole = account.clone();
         let (fields, old, present) = (&mut whole.fields, stored.fields, &self.present);
+        keep_choices(fields, &old, present);
         let is_absent = |column| !present.contains(column);
         if is_absent(Column::Kana) {
             fields.kana = old.kana;
@@ -210,24 +213,6 @@ impl Import {
         }
         if is_absent(Column::Link) {
             fields.link = old.link;
-        }
-        if is_absent(Column::ReportCalls) {
-            fields.report_calls = old.report_calls;
-        }
-        if is_absent(Column::Language) {
-            fields.language = old.language;
-        }
-        if is_absent(Column::Privacy) {
-            fields.privacy = old.privacy;
-        }
-        if is_absent(Column::OpenOnAnswer) {
-            fields.open_on_answer = old.open_on_answer;
-        }
-        if is_absent(Column::Unanswered) {
-            fields.unanswered_min = old.unanswered_min;
-        }
-        if is_absent(Column::UnansweredUrgent) {
-            fields.unanswered_urgent_min = old.unanswered_urgent_min;
         }
         if is_absent(Column::Dialled) {
             whole.dialled = accounts::numbers(db, stored.id, "dialled").await?;
@@ -463,4 +448,30 @@ fn customer_row(customer: &CheckedCustomer, id: Uuid) -> CustomerRow<'_> {
         customer.numbers.iter().map(|number| (number.key.as_str(), number.original.as_str())).collect(),
         &customer.search,
     )
+}
+
+/// Keeps what an account chooses for its messages where the file has no column.
+fn keep_choices(fields: &mut AccountFields, old: &AccountFields, present: &PresentColumns) {
+    let is_absent = |column| !present.contains(column);
+    if is_absent(Column::ReportCalls) {
+        fields.report_calls = old.report_calls;
+    }
+    if is_absent(Column::Language) {
+        fields.language = old.language;
+    }
+    if is_absent(Column::Privacy) {
+        fields.privacy = old.privacy;
+    }
+    if is_absent(Column::OpenOnAnswer) {
+        fields.open_on_answer = old.open_on_answer;
+    }
+    if is_absent(Column::Unanswered) {
+        fields.unanswered_min = old.unanswered_min;
+    }
+    if is_absent(Column::UnansweredUrgent) {
+        fields.unanswered_urgent_min = old.unanswered_urgent_min;
+    }
+    if is_absent(Column::MailHost) {
+        fields.mail_host.clone_from(&old.mail_host);
+    }
 }

@@ -14,7 +14,7 @@ pub const MAIL_SERVER: &str = "main";
 /// The name of its backup, over which urgent mails go while the other one is paused. No delivery is made for it.
 pub const BACKUP_SERVER: &str = "backup";
 
-/// What deliveries go over: the mail server, and each kind of chat and the gateways of SMS.
+/// What deliveries go over besides the servers of accounts: the mail server, and each kind of chat and the gateways of SMS.
 #[must_use]
 pub fn servers() -> Vec<&'static str> {
     let others = EndpointKind::ALL.into_iter().filter(|kind| !kind.needs_mail_server());
@@ -40,6 +40,25 @@ impl Store {
     /// The store cannot be written.
     pub async fn set_mail_server(&self, name: &str, is_used: bool) -> Result<(), StoreError> {
         each!(self, db => db.set_mail_server(name, is_used).await)
+    }
+
+    /// Records that daemons send over these mail servers and no other. What waits for another one goes over the main server, with its
+    /// sender, unless it may have been sent.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing was changed.
+    pub async fn keep_mail_servers(&self, names: &[&str]) -> Result<(), StoreError> {
+        each!(self, db => db.keep_mail_servers(names).await)
+    }
+
+    /// The mail servers that daemons send over: the main one, those of accounts by name, the backup.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn mail_servers(&self) -> Result<Vec<String>, StoreError> {
+        let mut names: Vec<String> = each!(self, db => db.mail_servers().await?);
+        names.sort_by_key(|name| (name != MAIL_SERVER, name == BACKUP_SERVER, name.clone()));
+        Ok(names)
     }
 
     /// Whether a daemon sends over this server.

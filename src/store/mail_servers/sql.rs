@@ -5,11 +5,12 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::house_notices::note;
-use super::{Backend, DbRow};
+use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
 use crate::contract::message::Urgency;
 use crate::delivery::ServerPause;
-use crate::store::mail_servers::OutboxLoad;
+use crate::ids::RecordId;
+use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER, OutboxLoad};
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
@@ -25,6 +26,48 @@ impl Backend {
         };
         sqlx::query(sql).bind(name).execute(&mut *self.write_once().await?).await?;
         Ok(())
+    }
+
+    pub(in crate::store) async fn keep_mail_servers(&self, names: &[&str]) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let known: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM mail_servers").fetch_all(&mut *transaction).await?;
+        for name in known.iter().filter(|name| !names.contains(&name.as_str())) {
+            sqlx::query("DELETE FROM mail_servers WHERE name = $1")
+                .bind(name)
+                .execute(&mut *transaction)
+                .await?;
+            if [MAIL_SERVER, BACKUP_SERVER].contains(&name.as_str()) {
+                continue;
+            }
+            sqlx::query(
+                "UPDATE deliveries SET server = $2,
+                    rendered = CASE WHEN state = 'sending' OR maybe_sent = 1 THEN rendered END
+                 WHERE server = $1 AND state IN ('held', 'queued', 'sending')",
+            )
+            .bind(name)
+            .bind(MAIL_SERVER)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(
+                "UPDATE service_mails SET server = $2 WHERE server = $1 AND state IN ('queued', 'sending')",
+            )
+            .bind(name)
+            .bind(MAIL_SERVER)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        for name in names {
+            sqlx::query("INSERT INTO mail_servers (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
+                .bind(*name)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn mail_servers(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT name FROM mail_servers").fetch_all(self.readers()).await?)
     }
 
     pub(in crate::store) async fn has_mail_server(&self, name: &str) -> Result<bool, StoreError> {
@@ -119,6 +162,20 @@ impl Backend {
         load.oldest_of.sort_unstable();
         Ok(load)
     }
+}
+
+/// The server that an account's mails go over: its own, if daemons send over that, else the main one.
+pub(super) async fn server_of_account(
+    db: &mut DbConnection,
+    account: RecordId,
+) -> Result<String, StoreError> {
+    let own: Option<String> = sqlx::query_scalar(
+        "SELECT s.name FROM accounts AS a JOIN mail_servers AS s ON s.name = a.mail_host WHERE a.id = $1",
+    )
+    .bind(account)
+    .fetch_optional(db)
+    .await?;
+    Ok(own.unwrap_or_else(|| MAIL_SERVER.to_owned()))
 }
 
 /// The urgency of a delivery, which is stored by its place in the order of sending.

@@ -1,6 +1,6 @@
 //! Mails of the service itself, which carry no message: monthly reports and alarms.
 //!
-//! They have the states of a delivery ([`crate::delivery`]) and go over the same server. A daemon claims one, sends it and
+//! They have the states of a delivery ([`crate::delivery`]) and go over the same servers: a report over that of its account. A daemon claims one, sends it and
 //! settles it; a claim that was not settled ends with its lease, and the mail is sent again under the same `Message-ID`.
 //!
 //! Invariant: only the daemon whose claim a mail has settles it.
@@ -54,16 +54,17 @@ pub struct ServiceMailState {
 }
 
 impl Store {
-    /// Claims the mail that is longest due until `until`.
+    /// Claims the mail of a server that is longest due until `until`.
     ///
     /// # Errors
     /// The store cannot be written; then nothing was claimed.
     pub async fn claim_service_mail(
         &self,
+        server: &str,
         claim: RecordId,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Option<ClaimedServiceMail>, StoreError> {
-        each!(self, db => db.claim_service_mail(claim, (now, until)).await)
+        each!(self, db => db.claim_service_mail(server, claim, (now, until)).await)
     }
 
     /// Lets a claim hold until `until`.

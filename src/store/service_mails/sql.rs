@@ -4,18 +4,21 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::deliveries::progress_of;
+use super::mail_servers::server_of_account;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::store::deliveries::ERROR_CHARS_MAX;
+use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::service_mails::{ClaimedServiceMail, NewServiceMail, ServiceMailState};
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
     pub(in crate::store) async fn claim_service_mail(
         &self,
+        server: &str,
         claim: RecordId,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Option<ClaimedServiceMail>, StoreError> {
@@ -24,14 +27,15 @@ impl Backend {
             // Materialised: a subquery that takes locks could run once for each row.
             "WITH due AS MATERIALIZED (",
             for_this_writer!(
-                "SELECT id FROM service_mails WHERE state IN ('queued', 'sending') AND next_ms <= $1
+                "SELECT id FROM service_mails WHERE server = $1 AND state IN ('queued', 'sending') AND next_ms <= $2
                  ORDER BY next_ms LIMIT 1"
             ),
-            ") UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $2, lease_ms = $3, next_ms = $3,
+            ") UPDATE service_mails SET state = 'sending', attempts = attempts + 1, leased_by = $3, lease_ms = $4, next_ms = $4,
                 maybe_sent = CASE WHEN state = 'sending' THEN 1 ELSE maybe_sent END
              WHERE id IN (SELECT id FROM due)
              RETURNING *",
         ))
+        .bind(server)
         .bind(to_ms(now))
         .bind(claim)
         .bind(to_ms(until))
@@ -132,9 +136,14 @@ impl Backend {
 pub(super) async fn insert_mail(db: &mut DbConnection, mail: &NewServiceMail) -> Result<(), StoreError> {
     let progress = DeliveryProgress::queued(mail.created_at, mail.created_at);
     let (account, month) = mail.report.as_ref().map(|(account, month)| (*account, month.as_str())).unzip();
+    let server = match account {
+        Some(account) => server_of_account(&mut *db, account).await?,
+        None => MAIL_SERVER.to_owned(),
+    };
     sqlx::query(
-        "INSERT INTO service_mails (id, kind, account_id, month, address, subject, body, state, next_ms, give_up_ms, created_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO service_mails (id, kind, account_id, month, address, subject, body, state, next_ms, give_up_ms, created_ms,
+            server)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(mail.id)
     .bind(if account.is_some() { "report" } else { "alarm" })
@@ -147,6 +156,7 @@ pub(super) async fn insert_mail(db: &mut DbConnection, mail: &NewServiceMail) ->
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))
     .bind(to_ms(mail.created_at))
+    .bind(server)
     .execute(db)
     .await?;
     Ok(())
@@ -191,14 +201,22 @@ mod tests {
     }
 
     async fn claim(store: &Store, n: u128, now: Timestamp) -> Option<ClaimedServiceMail> {
-        store.claim_service_mail(RecordId(Uuid::from_u128(n)), (now, now + MINUTE)).await.unwrap()
+        store
+            .claim_service_mail(MAIL_SERVER, RecordId(Uuid::from_u128(n)), (now, now + MINUTE))
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
     async fn a_mail_is_claimed_by_one_daemon_and_settled_by_the_same() {
         let (_held, store) = super::super::empty_store().await;
         let now = from_ms(1_760_000_400_000);
-        let fields = AccountFields { code: "A".into(), name: "A".into(), ..AccountFields::default() };
+        let fields = AccountFields {
+            code: "A".into(),
+            name: "A".into(),
+            mail_host: Some("clinic".into()),
+            ..AccountFields::default()
+        };
         let fields = fields.checked(&NumberPlan::default()).unwrap();
         let account = store.create_account(&fields, now).await.unwrap().id;
         let plan = StoredReportPlan {
@@ -210,7 +228,10 @@ mod tests {
         };
         store.set_report_plan(&plan).await.unwrap();
         let mails = [mail(1, account, now), mail(2, account, now)];
+        store.keep_mail_servers(&[MAIL_SERVER, "clinic"]).await.unwrap();
         assert!(store.make_report_mails(account, "2025-10", &mails).await.unwrap());
+        assert_eq!(claim(&store, 10, now).await, None, "they wait for the account's own server");
+        store.keep_mail_servers(&[MAIL_SERVER]).await.unwrap();
         let (first, second) = tokio::join!(claim(&store, 11, now), claim(&store, 12, now));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_ne!(first.mail.id, second.mail.id);
