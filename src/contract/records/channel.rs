@@ -283,7 +283,7 @@ fn line_works_place(address: &str) -> Result<String, RecordError> {
         && id.starts_with(|first: char| first.is_ascii_alphanumeric())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte));
     if !is_id || !matches!(what, "channels" | "users") {
-        let why = "write channels/ and the id of the channel, or users/ and the id or login of the member";
+        let why = "write the channel as channels/ID, or the member as users/ID";
         return Err(invalid("address", why.into()));
     }
     Ok(format!("{what}/{id}"))
