@@ -6,6 +6,7 @@
 //! | Teams | an adaptive card | Markdown is escaped with backslashes |
 //! | Chatwork | an info box | `[` and `]` become full-width |
 //! | LINE WORKS | title, text, button | has none |
+//! | LINE WORKS Bot | a text with a button, or a longer text with the link | `<` and `>` become full-width: no mention |
 //! | Google Chat | a card | `&`, `<`, `>` are entities in the card; in the line above it `<` and `>` become full-width |
 //!
 //! Invariant: pure. A text is at most [`TEXT_CHARS_MAX`] characters, and within the service's own limit; what is cut off is announced.
@@ -25,6 +26,10 @@ const SLACK_BLOCK_CHARS_MAX: usize = 3_000;
 const SLACK_HEADER_CHARS_MAX: usize = 150;
 /// Longest card of Teams: it takes 28 KB after an expansion of its own.
 const TEAMS_BYTES_MAX: usize = 16 * 1024;
+/// Longest text above a button of a bot of LINE WORKS, in UTF-16 units.
+const BOT_BUTTON_UNITS_MAX: usize = 1_000;
+/// Longest text of a bot of LINE WORKS, in UTF-16 units.
+const BOT_TEXT_UNITS_MAX: usize = 2_000;
 /// Longest title elsewhere.
 const TITLE_CHARS_MAX: usize = 100;
 
@@ -63,6 +68,7 @@ pub(super) fn body(kind: EndpointKind, note: Note<'_>) -> Option<Vec<u8>> {
         EndpointKind::Slack => slack(note),
         EndpointKind::Teams => teams(note),
         EndpointKind::LineWorks => line_works(note),
+        EndpointKind::LineWorksBot => line_works_bot(note),
         EndpointKind::GoogleChat => google_chat(note),
         EndpointKind::Chatwork => {
             let mut form = form_urlencoded::Serializer::new(String::new());
@@ -147,6 +153,27 @@ fn line_works(note: Note<'_>) -> Value {
     value
 }
 
+/// A button fits below a short text only; below a longer one stands the link itself.
+fn line_works_bot(note: Note<'_>) -> Value {
+    let Note { letter, link, .. } = note;
+    let text = format!("{}\n{}", cut(&letter.title, TITLE_CHARS_MAX), letter.text);
+    let text = written(&text, usize::MAX, false, full_width);
+    let content = match link {
+        Some(link) if units(&text) <= BOT_BUTTON_UNITS_MAX => {
+            let button = json!({"type": "uri", "label": note.button(), "uri": link});
+            json!({"type": "button_template", "contentText": text, "actions": [button]})
+        }
+        _ => {
+            let link = link.map(|link| format!("\n\n{}\n{link}", note.button())).unwrap_or_default();
+            // A character of two units takes the room of two.
+            let wide = units(&text) - text.chars().count();
+            let room = BOT_TEXT_UNITS_MAX.saturating_sub(units(&link) + wide);
+            json!({"type": "text", "text": format!("{}{link}", within(&text, room, !link.is_empty()))})
+        }
+    };
+    json!({"content": content})
+}
+
 fn google_chat(note: Note<'_>) -> Value {
     let Note { letter, link, .. } = note;
     let text = written(&letter.text, TEXT_CHARS_MAX, link.is_some(), entity).replace('\n', "<br>");
@@ -158,7 +185,7 @@ fn google_chat(note: Note<'_>) -> Value {
     let title = cut(&letter.title, TITLE_CHARS_MAX);
     let card = json!({"header": {"title": title}, "sections": [{"widgets": widgets}]});
     // Here `<users/all>` would call everybody.
-    let line = title.replace('<', "＜").replace('>', "＞");
+    let line = written(&title, usize::MAX, false, full_width);
     json!({"text": line, "cardsV2": [{"cardId": "message", "card": card}]})
 }
 
@@ -186,6 +213,20 @@ fn bracket(c: char) -> Option<&'static str> {
         ']' => Some("］"),
         _ => None,
     }
+}
+
+/// What stands for a character in a bot's text of LINE WORKS, and in the line above a card of Google Chat.
+fn full_width(c: char) -> Option<&'static str> {
+    match c {
+        '<' => Some("＜"),
+        '>' => Some("＞"),
+        _ => None,
+    }
+}
+
+/// The length of a text in UTF-16 units.
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
 }
 
 /// A text as Markdown that shows it. Lines stay lines.
@@ -305,6 +346,18 @@ mod tests {
         assert_eq!(chat["text"], "【伝言】＜!here＞ [toall] *x*｜さくら商事");
         let works = json_of(EndpointKind::LineWorks, note);
         assert_eq!((&works["body"]["text"], &works["button"]["url"]), (&json!(HOSTILE), &json!(LINK)));
+        let bot = json_of(EndpointKind::LineWorksBot, note);
+        let text = bot["content"]["contentText"].as_str().unwrap();
+        assert!(
+            text.starts_with("【伝言】＜!here＞ [toall] *x*｜さくら商事\n＜!channel＞ ＜https://"),
+            "{text}"
+        );
+        assert!(!text.contains(['<', '>']), "{text}");
+        let button = json!([{"type": "uri", "label": "確認・ご連絡はこちら", "uri": LINK}]);
+        assert_eq!(
+            (&bot["content"]["type"], &bot["content"]["actions"]),
+            (&json!("button_template"), &button)
+        );
         assert!(body(EndpointKind::Mail, note).is_none() && body(EndpointKind::Sms, note).is_none());
     }
 
@@ -338,6 +391,16 @@ mod tests {
             prop_assert!(slack["blocks"][1]["text"]["text"].as_str().unwrap().chars().count() <= SLACK_BLOCK_CHARS_MAX);
             prop_assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= SLACK_HEADER_CHARS_MAX);
             prop_assert!(body(EndpointKind::Teams, note).unwrap().len() <= TEAMS_BYTES_MAX);
+            let bot = json_of(EndpointKind::LineWorksBot, note);
+            let all = units(&format!("{}\n{text}", cut(&letter.title, TITLE_CHARS_MAX)));
+            if all <= BOT_BUTTON_UNITS_MAX {
+                prop_assert_eq!(&bot["content"]["type"], "button_template");
+            } else {
+                let shown = bot["content"]["text"].as_str().unwrap();
+                prop_assert!(units(shown) <= BOT_TEXT_UNITS_MAX && shown.ends_with(LINK), "{shown}");
+                let is_whole = !shown.contains("…続きはリンク先\n\n");
+                prop_assert_eq!(is_whole, all + units(shown.rsplit_once("\n\n").unwrap().1) + 2 <= BOT_TEXT_UNITS_MAX);
+            }
             let works = json_of(EndpointKind::LineWorks, note);
             let shown = works["body"]["text"].as_str().unwrap();
             if text.chars().count() <= TEXT_CHARS_MAX {

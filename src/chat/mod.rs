@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `body.rs` | what each service gets, and how it is kept from reading markup in what a caller said |
+//! | `line_works_bot.rs` | the bots of LINE WORKS: what signs for them, and their tokens |
 //! | `sms.rs` | the gateways of SMS: a template of a request for each |
 //! | `verdict.rs` | what an answer means |
 //! | `worker.rs` | the tasks, one for each service: claim, post, settle; the limits of the services |
@@ -14,8 +15,9 @@
 //! | what happens | the delivery |
 //! |---|---|
 //! | the service answers 2xx | is sent. No service proves that a person has read it: only the link does |
-//! | 429 | waits as long as `Retry-After` says; no attempt is counted |
-//! | 401 of a service whose token is in the configuration | all of the service wait for a minute; no attempt is counted |
+//! | 429 | waits as long as `Retry-After` or `RateLimit-Reset` says; no attempt is counted |
+//! | 401 of a bot of LINE WORKS | is posted once more with a new token |
+//! | 401 of a service whose token is in the configuration, or no token for a bot | all with this token wait for a minute; no attempt is counted |
 //! | another 4xx, or a redirect | is bounced; the message goes to the next endpoint. 404 and 410 suspend the address |
 //! | 5xx, or no connection | is tried again, on the schedule of mails |
 //! | no answer in time, or the connection breaks while it is awaited | is tried again, and the message says that it may be there already |
@@ -25,6 +27,7 @@
 //! or an answer of the API. All attempts of a delivery post the same message.
 
 mod body;
+mod line_works_bot;
 mod sms;
 mod verdict;
 mod worker;
@@ -38,6 +41,7 @@ use crate::gateway::Links;
 use crate::messages::letter::LetterSettings;
 use crate::secret::Secret;
 
+pub use line_works_bot::LineWorksBot;
 pub use sms::{Gateways, GatewaysError, SmsGateway};
 pub use worker::{ChatError, start};
 
@@ -48,6 +52,8 @@ pub struct Settings {
     pub rules: ChannelRules,
     /// The token of Chatwork.
     pub chatwork: Option<Secret>,
+    /// The bots of LINE WORKS, by name.
+    pub line_works_bots: BTreeMap<String, LineWorksBot>,
     /// The gateways of SMS, by name.
     pub sms: BTreeMap<String, SmsGateway>,
     /// Whether a request may go to a private address.

@@ -1,4 +1,5 @@
-//! The gateways of SMS and faxes, in a TOML file that the configuration names. Of SMS: what a request to each looks like.
+//! The gateways of SMS and faxes and the bots of LINE WORKS, in a TOML file that the configuration names. Of SMS: what a request to
+//! each looks like.
 //!
 //! ```toml
 //! [sms.main]
@@ -19,6 +20,14 @@
 //! result_ok = ["FAX送信が成功"]
 //! result_failed = ["FAX送信が失敗"]
 //! result_busy = ["話中"]
+//!
+//! [line_works_bot.main]
+//! bot_id = 2000001
+//! client_id = "AbCdEfGhIj"
+//! client_secret_file = "works.secret" # beside this file, like the key
+//! service_account = "abcde.serviceaccount@example"
+//! private_key_file = "works.key"
+//! per_minute = 60
 //! ```
 //!
 //! `{{ number }}` is the number with its country (`+8190…`), `{{ national }}` the same without (`090…`), `{{ text }}` the text,
@@ -34,6 +43,7 @@ use std::path::Path;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
+use super::line_works_bot::{LineWorksBot, WrittenBot};
 use crate::mail::{FaxBody, FaxGateway, MailAddress};
 use crate::numbers::{Number, NumberPlan};
 use crate::secret::Secret;
@@ -59,7 +69,7 @@ pub enum GatewaysError {
     /// A gateway cannot work.
     #[error("{kind}.{name}.{key}: {reason}")]
     Gateway {
-        /// `sms` or `fax`.
+        /// `sms`, `fax` or `line_works_bot`.
         kind: &'static str,
         /// Its name.
         name: String,
@@ -77,6 +87,8 @@ pub struct Gateways {
     pub sms: BTreeMap<String, SmsGateway>,
     /// Those of faxes, by name.
     pub fax: BTreeMap<String, FaxGateway>,
+    /// The bots of LINE WORKS, by name.
+    pub line_works_bots: BTreeMap<String, LineWorksBot>,
 }
 
 /// A gateway of SMS.
@@ -104,6 +116,8 @@ struct File {
     sms: BTreeMap<String, Written>,
     #[serde(default)]
     fax: BTreeMap<String, WrittenFax>,
+    #[serde(default)]
+    line_works_bot: BTreeMap<String, WrittenBot>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -208,27 +222,34 @@ impl Gateways {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             GatewaysError::Format(format!("line {line}: {}", error.message()))
         })?;
-        if file.sms.len() + file.fax.len() > GATEWAYS_MAX {
+        if file.sms.len() + file.fax.len() + file.line_works_bot.len() > GATEWAYS_MAX {
             return Err(GatewaysError::Format(format!("more than {GATEWAYS_MAX} gateways")));
         }
-        let sms = file.sms.into_iter().map(|(name, written)| {
-            let gateway = written.gateway(allow_private, &secret).map_err(|(key, reason)| {
-                GatewaysError::Gateway { kind: "sms", name: name.clone(), key, reason }
-            })?;
-            Ok((name, gateway))
-        });
-        let sms = sms.collect::<Result<_, GatewaysError>>()?;
-        let fax = file.fax.into_iter().map(|(name, written)| {
-            let gateway = written.gateway().map_err(|(key, reason)| GatewaysError::Gateway {
-                kind: "fax",
-                name: name.clone(),
-                key,
-                reason,
-            })?;
-            Ok((name, gateway))
-        });
-        Ok(Self { sms, fax: fax.collect::<Result<_, GatewaysError>>()? })
+        Ok(Self {
+            sms: each("sms", file.sms, |written| written.gateway(allow_private, &secret))?,
+            fax: each("fax", file.fax, WrittenFax::gateway)?,
+            line_works_bots: each("line_works_bot", file.line_works_bot, |written| written.bot(&secret))?,
+        })
     }
+}
+
+/// What is made of each table of a kind, by name.
+fn each<W, G>(
+    kind: &'static str,
+    tables: BTreeMap<String, W>,
+    make: impl Fn(W) -> Result<G, (&'static str, String)>,
+) -> Result<BTreeMap<String, G>, GatewaysError> {
+    let made = tables.into_iter().map(|(name, written)| match make(written) {
+        Ok(made) => Ok((name, made)),
+        Err((key, reason)) => Err(GatewaysError::Gateway { kind, name, key, reason }),
+    });
+    made.collect()
+}
+
+/// The secret in the first line of a file.
+pub(super) fn first_line(text: &Secret) -> Result<Secret, String> {
+    let line = text.expose().lines().next().unwrap_or_default().trim();
+    if line.is_empty() { Err("its first line is empty".into()) } else { Ok(Secret::new(line)) }
 }
 
 impl Written {
@@ -267,11 +288,9 @@ impl Written {
             self.headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         if let Some(file) = &self.secret_file {
             let text = secret(file).map_err(|error| ("secret_file", format!("cannot be read: {error}")))?;
-            let line = text.lines().next().unwrap_or_default().trim();
-            if line.is_empty() {
-                return Err(("secret_file", "its first line is empty".into()));
-            }
-            headers.push((self.secret_header, Secret::new(format!("{}{line}", self.secret_prefix))));
+            let line = first_line(&Secret::new(text)).map_err(|reason| ("secret_file", reason))?;
+            let value = format!("{}{}", self.secret_prefix, line.expose());
+            headers.push((self.secret_header, Secret::new(value)));
         }
         for (name, value) in &headers {
             let is_name =

@@ -1,10 +1,11 @@
-//! What an answer of a service means for a delivery.
+//! What an answer of a service means for a delivery, and why there is none.
 //!
 //! Invariant: pure. The words of a service are kept without the secret that its address is, and are printable and short.
 
 use std::time::Duration;
 
 use crate::contract::records::EndpointKind;
+use crate::webhook::PostError;
 
 /// The wait after a 429 that says no time.
 pub(super) const LIMITED_DELAY: Duration = Duration::from_secs(30);
@@ -35,6 +36,11 @@ pub(super) enum Verdict {
         /// What it said.
         error: String,
     },
+    /// It may have it, or not.
+    Unknown {
+        /// What happened.
+        error: String,
+    },
     /// Never.
     Refused {
         /// What it said.
@@ -48,7 +54,7 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer<'a> {
     pub(super) status: u16,
-    /// The header `Retry-After`.
+    /// The header `Retry-After`, or `RateLimit-Reset`.
     pub(super) retry_after: Option<&'a str>,
     pub(super) body: &'a [u8],
 }
@@ -67,7 +73,7 @@ pub(super) fn verdict(
         answer.status,
         words.map(|words| format!(": {words}")).unwrap_or_default()
     );
-    let has_token = matches!(kind, EndpointKind::Chatwork | EndpointKind::Sms);
+    let has_token = matches!(kind, EndpointKind::Chatwork | EndpointKind::LineWorksBot | EndpointKind::Sms);
     match answer.status {
         200..300 => match ok_contains {
             Some(wanted) if !String::from_utf8_lossy(answer.body).contains(wanted) => Verdict::Refused {
@@ -81,6 +87,12 @@ pub(super) fn verdict(
         408 | 425 | 500.. => Verdict::Deferred { error },
         status => Verdict::Refused { error, status: status.to_string() },
     }
+}
+
+/// Why there is no answer. The causes name addresses and protocols, never the URL.
+pub(super) fn described(error: &PostError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{source}")
 }
 
 /// How long to wait; a date instead of seconds counts as none.

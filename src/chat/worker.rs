@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,8 +21,9 @@ use uuid::Uuid;
 
 use super::Settings;
 use super::body::{Note, body, media_type};
+use super::line_works_bot::Tokens;
 use super::sms::Sms;
-use super::verdict::{Answer, Verdict, verdict};
+use super::verdict::{Answer, Verdict, described, verdict};
 use crate::contract::delivery::DeliveryState;
 use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, RateLimit};
@@ -29,6 +31,7 @@ use crate::gateway::Metrics;
 use crate::ids::RecordId;
 use crate::messages::letter::{ShortLetter, TemplateName};
 use crate::messages::{MessageRelay, OutboxWaker};
+use crate::secret::Secret;
 use crate::store::deliveries::{ClaimedDelivery, DeliveryTarget, SUSPENDED_PREFIX};
 use crate::store::{Store, StoreError};
 use crate::webhook::{PostError, WebhookClient};
@@ -67,6 +70,7 @@ pub fn start(
 ) -> Result<(), ChatError> {
     let client = WebhookClient::new(settings.allow_private, &settings.authorities)?;
     let shared = Arc::new(Shared {
+        tokens: Tokens::of(settings.line_works_bots.keys()),
         settings,
         client,
         store: store.clone(),
@@ -104,6 +108,7 @@ impl Stats {
 /// What all tasks use.
 struct Shared {
     settings: Settings,
+    tokens: Tokens,
     client: WebhookClient,
     store: Store,
     relay: MessageRelay,
@@ -134,19 +139,21 @@ async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
 struct Lane {
     kind: EndpointKind,
     shared: Arc<Shared>,
-    /// Until when nothing of the service is sent.
-    blocked: Option<Instant>,
+    /// Until when nothing is sent with a token of the service, by the name of the gateway or bot.
+    blocked: HashMap<String, Instant>,
     /// When each address takes the next one.
     free_at: HashMap<String, Instant>,
-    /// What the token of a service or a gateway allows, by the name of the gateway.
+    /// What a token of the service allows, by the name of the gateway or bot.
     limits: HashMap<String, RateLimit>,
 }
 
 /// What became of an attempt.
 struct Attempt {
     delivery: ClaimedDelivery,
+    /// The gateway or bot.
+    profile: Option<String>,
     input: DeliveryInput,
-    /// How long the address takes nothing.
+    /// How long the address takes nothing; of LINE WORKS, which counts all messages of a bot: how long the bot sends nothing.
     limited: Option<Duration>,
     /// The service does not take the token.
     is_blocked: bool,
@@ -155,7 +162,7 @@ struct Attempt {
 
 impl Lane {
     fn new(kind: EndpointKind, shared: Arc<Shared>) -> Self {
-        Self { kind, shared, blocked: None, free_at: HashMap::new(), limits: HashMap::new() }
+        Self { kind, shared, blocked: HashMap::new(), free_at: HashMap::new(), limits: HashMap::new() }
     }
 
     async fn run(mut self, shutdown: CancellationToken) {
@@ -182,10 +189,7 @@ impl Lane {
     /// Posts what is due; returns how long to wait.
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Duration, StoreError> {
         let now = Instant::now();
-        if let Some(until) = self.blocked.filter(|until| *until > now) {
-            return Ok(POLL_INTERVAL.min(until - now));
-        }
-        self.blocked = None;
+        self.blocked.retain(|_, until| *until > now);
         self.free_at.retain(|_, at| *at > now);
         let shared = Arc::clone(&self.shared);
         let (claim, at) = (RecordId(Uuid::now_v7()), Timestamp::now());
@@ -237,10 +241,12 @@ impl Lane {
         Ok(if is_full { Duration::ZERO } else { ADDRESS_INTERVAL })
     }
 
-    /// How long an address or the service's token must wait; if not at all, the message counts.
+    /// How long an address or a token of the service must wait; if not at all, the message counts.
     fn wait_for(&mut self, address: &str, profile: Option<&str>) -> Option<Duration> {
         let now = Instant::now();
-        if let Some(wait) = self.free_at.get(address).and_then(|at| at.checked_duration_since(now)) {
+        let name = profile.unwrap_or_default();
+        let until = [self.free_at.get(address), self.blocked.get(name)].into_iter().flatten().max();
+        if let Some(wait) = until.and_then(|at| at.checked_duration_since(now)) {
             return Some(wait);
         }
         let per_minute = match (self.kind, profile) {
@@ -248,12 +254,15 @@ impl Lane {
             (EndpointKind::Sms, Some(name)) => {
                 self.shared.settings.sms.get(name).map(|gateway| gateway.per_minute)
             }
+            (EndpointKind::LineWorksBot, Some(name)) => {
+                self.shared.settings.line_works_bots.get(name).map(|bot| bot.per_minute)
+            }
             _ => None,
         };
         if let Some(per_minute) = per_minute {
             let elapsed = self.shared.started.elapsed();
-            let name = profile.unwrap_or_default().to_owned();
-            let limit = self.limits.entry(name).or_insert_with(|| RateLimit::new(per_minute, elapsed));
+            let limit =
+                self.limits.entry(name.to_owned()).or_insert_with(|| RateLimit::new(per_minute, elapsed));
             if let Err(wait) = limit.take(elapsed) {
                 return Some(wait);
             }
@@ -265,18 +274,23 @@ impl Lane {
     }
 
     async fn settle(&mut self, claim: RecordId, attempt: Attempt) {
-        let Attempt { delivery, input, limited, is_blocked, result } = attempt;
+        let Attempt { delivery, profile, input, limited, is_blocked, result } = attempt;
         let now = Instant::now();
-        if let Some(wait) = limited {
-            self.free_at.insert(delivery.address.clone(), now + wait);
-        }
+        let name = profile.unwrap_or_default();
         if is_blocked {
-            self.blocked = Some(now + BAD_TOKEN_DELAY);
             let service = self.kind.label();
             tracing::error!(
                 service,
+                profile = name,
                 "the service does not take the token of the configuration; its messages wait"
             );
+            self.blocked.insert(name, now + BAD_TOKEN_DELAY);
+        } else if let Some(wait) = limited {
+            if self.kind == EndpointKind::LineWorksBot {
+                self.blocked.insert(name, now + wait);
+            } else {
+                self.free_at.insert(delivery.address.clone(), now + wait);
+            }
         }
         self.shared.stats.count(self.kind, result);
         let (id, address, status) = (delivery.id, &delivery.address, input.status());
@@ -296,8 +310,10 @@ async fn attempt(
     delivery: ClaimedDelivery,
     target: DeliveryTarget,
 ) -> Attempt {
-    let ended =
-        |delivery, input, result| Attempt { delivery, input, limited: None, is_blocked: false, result };
+    let ended = |delivery, input, result| {
+        let profile = target.profile.clone();
+        Attempt { delivery, profile, input, limited: None, is_blocked: false, result }
+    };
     if let Some(why) = &delivery.suspended {
         let error = format!("{SUSPENDED_PREFIX}{why}");
         return ended(delivery, DeliveryInput::Refused { error, status: None }, "refused");
@@ -315,35 +331,12 @@ async fn attempt(
         Ok(request) => request,
         Err(error) => return ended(delivery, DeliveryInput::Refused { error, status: None }, "refused"),
     };
-    let headers: Vec<(&str, String)> =
-        request.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let reply = shared.client.request(&request.url, &headers, request.media_type, bytes.into()).await;
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(error) => {
-            // The causes name addresses and protocols, never the URL.
-            let source =
-                std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-            let text = format!("{error}{source}");
-            return match error {
-                PostError::Exchange(_) | PostError::Timeout => {
-                    ended(delivery, DeliveryInput::Unknown { error: text }, "unknown")
-                }
-                _ => ended(delivery, DeliveryInput::Deferred { error: text, status: None }, "deferred"),
-            };
-        }
-    };
-    let answer =
-        Answer { status: reply.status, retry_after: reply.retry_after.as_deref(), body: &reply.body };
-    let secret = target.secret.as_ref().map(crate::secret::Secret::expose);
-    let found = verdict(kind, answer, request.ok_contains.as_deref(), secret);
+    let (found, status) = post(&shared, kind, &target, &request, bytes.into()).await;
     let later = |wait: Duration| Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
     match found {
         Verdict::Accepted => ended(delivery, DeliveryInput::Accepted, "sent"),
-        Verdict::Deferred { error } => {
-            let status = Some(reply.status.to_string());
-            ended(delivery, DeliveryInput::Deferred { error, status }, "deferred")
-        }
+        Verdict::Unknown { error } => ended(delivery, DeliveryInput::Unknown { error }, "unknown"),
+        Verdict::Deferred { error } => ended(delivery, DeliveryInput::Deferred { error, status }, "deferred"),
         Verdict::Refused { error, status } => {
             ended(delivery, DeliveryInput::Refused { error, status: Some(status) }, "refused")
         }
@@ -354,6 +347,62 @@ async fn attempt(
         Verdict::BadToken { error } => {
             let input = DeliveryInput::Postponed { until: later(BAD_TOKEN_DELAY), error: Some(error) };
             Attempt { is_blocked: true, ..ended(delivery, input, "bad_token") }
+        }
+    }
+}
+
+/// Posts a request; what became of it, and the status of the answer. A token of a bot that is refused is replaced once.
+async fn post(
+    shared: &Shared,
+    kind: EndpointKind,
+    target: &DeliveryTarget,
+    request: &Request,
+    bytes: Bytes,
+) -> (Verdict, Option<String>) {
+    let name = target.profile.as_deref().filter(|_| kind == EndpointKind::LineWorksBot);
+    let Some((name, bot)) = name.and_then(|name| Some((name, shared.settings.line_works_bots.get(name)?)))
+    else {
+        return post_once(shared, kind, request, (None, target.secret.as_ref()), bytes).await;
+    };
+    let mut refused = None;
+    loop {
+        let ask = bot.ask(&shared.client, shared.settings.rules.line_works_token_url());
+        let token = match shared.tokens.get(name, refused.as_ref(), ask).await {
+            Ok(token) => token,
+            Err(verdict) => return (verdict, None),
+        };
+        let posted = post_once(shared, kind, request, (Some(&token), Some(&token)), bytes.clone()).await;
+        if refused.is_some() || !matches!(posted.0, Verdict::BadToken { .. }) {
+            return posted;
+        }
+        refused = Some(token);
+    }
+}
+
+/// Posts a request once, with a token if there is one. The other secret is in no words of the answer that are kept.
+async fn post_once(
+    shared: &Shared,
+    kind: EndpointKind,
+    request: &Request,
+    (token, secret): (Option<&Secret>, Option<&Secret>),
+    bytes: Bytes,
+) -> (Verdict, Option<String>) {
+    let mut headers: Vec<(&str, String)> =
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    headers.extend(token.map(|token| ("authorization", format!("Bearer {}", token.expose()))));
+    match shared.client.request(&request.url, &headers, request.media_type, bytes).await {
+        Ok(reply) => {
+            let (status, retry_after) = (reply.status, reply.retry_after.as_deref());
+            let answer = Answer { status, retry_after, body: &reply.body };
+            let found = verdict(kind, answer, request.ok_contains.as_deref(), secret.map(Secret::expose));
+            (found, Some(status.to_string()))
+        }
+        Err(error) => {
+            let text = described(&error);
+            match error {
+                PostError::Exchange(_) | PostError::Timeout => (Verdict::Unknown { error: text }, None),
+                _ => (Verdict::Deferred { error: text }, None),
+            }
         }
     }
 }
@@ -430,6 +479,11 @@ fn request(
                 let gateway = target.profile.as_ref().and_then(|name| settings.sms.get(name));
                 let gateway = gateway.ok_or("the configuration has no such gateway of SMS")?;
                 gateway.url.clone()
+            }
+            EndpointKind::LineWorksBot => {
+                let bot = target.profile.as_ref().and_then(|name| settings.line_works_bots.get(name));
+                let bot = bot.ok_or("the configuration has no such bot of LINE WORKS")?;
+                settings.rules.line_works_url(bot.id, &delivery.address)?
             }
             _ => {
                 let secret = target.secret.as_ref().ok_or("its endpoint was deleted")?;

@@ -20,7 +20,7 @@ pub(super) struct Deliveries {
     /// Only those of this message.
     #[arg(long, value_name = "ID")]
     message: Option<String>,
-    /// Only those over this server: main, slack, teams, chatwork, line_works, google_chat or sms.
+    /// Only those over this server: main, slack, teams, chatwork, line_works, line_works_bot, google_chat or sms.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
     #[command(flatten)]

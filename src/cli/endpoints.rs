@@ -46,14 +46,15 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Add {
-    /// The mail address, the URL of the chat's incoming webhook, the number of the room, or the telephone number. `-` reads it
-    /// from standard input: a URL is a secret, and others on this machine may see the arguments of a command.
+    /// The mail address, the URL of the chat's incoming webhook, the number of the room, channels/ and the id of the channel or
+    /// users/ and the id of the member (line_works_bot), or the telephone number. `-` reads it from standard input: a URL is a
+    /// secret, and others on this machine may see the arguments of a command.
     #[arg(value_name = "ADDRESS")]
     address: String,
-    /// mail, slack, teams, chatwork, line_works, google_chat, sms or fax.
+    /// mail, slack, teams, chatwork, line_works, line_works_bot, google_chat, sms or fax.
     #[arg(long, default_value = "mail")]
     kind: String,
-    /// Of an endpoint of the kind sms or fax: the gateway, by its name in the configuration.
+    /// Of an endpoint of the kind sms, fax or line_works_bot: the gateway or bot, by its name in the configuration.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Who is called in the chat. slack: channel, here, or the id of a member; chatwork: all, or the account id of a member.

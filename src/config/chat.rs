@@ -1,4 +1,4 @@
-//! `[chat]`: the token of Chatwork, the gateways of SMS, and their conversion to the settings of [`crate::chat`].
+//! `[chat]`: the token of Chatwork, the bots of LINE WORKS, the gateways of SMS, and their conversion to the settings of [`crate::chat`].
 //!
 //! Invariant: a gateway that cannot work is refused as a whole, with the key and what to write.
 
@@ -21,12 +21,12 @@ use crate::secret::Secret;
 #[serde(deny_unknown_fields)]
 pub struct ChatConfig {
     #[serde(deserialize_with = "values::optional_path")]
-    chatwork_token_file: Option<PathBuf>,
+    pub(super) chatwork_token_file: Option<PathBuf>,
     /// From the environment only.
     #[serde(skip)]
     pub(super) chatwork_token: Option<Secret>,
     #[serde(deserialize_with = "values::optional_path")]
-    gateways_file: Option<PathBuf>,
+    pub(super) gateways_file: Option<PathBuf>,
     hosts: BTreeMap<String, String>,
 }
 
@@ -38,12 +38,14 @@ impl Config {
     pub fn channel_rules(&self) -> Result<ChannelRules, ConfigError> {
         let mut hosts = BTreeMap::new();
         for (name, added) in &self.chat.hosts {
-            let kind =
-                EndpointKind::parse(name).filter(|kind| kind.has_secret() || *kind == EndpointKind::Chatwork);
+            let has_host = |kind: &EndpointKind| {
+                kind.has_secret() || matches!(kind, EndpointKind::Chatwork | EndpointKind::LineWorksBot)
+            };
+            let kind = EndpointKind::parse(name).filter(has_host);
             let kind = kind.ok_or_else(|| {
                 error(
                     &format!("hosts.{name}"),
-                    "the services are slack, teams, chatwork, line_works and google_chat",
+                    "the services are slack, teams, chatwork, line_works, line_works_bot and google_chat",
                 )
             })?;
             let added: Vec<String> = added.split_whitespace().map(str::to_ascii_lowercase).collect();
@@ -58,6 +60,7 @@ impl Config {
         Ok(ChannelRules {
             hosts,
             has_chatwork: self.chat.chatwork_token.is_some() || self.chat.chatwork_token_file.is_some(),
+            line_works_bots: gateways.line_works_bots.into_keys().collect(),
             sms: gateways.sms.into_keys().collect(),
             fax: gateways.fax.into_keys().collect(),
             plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
@@ -82,10 +85,12 @@ impl Config {
         let rules = self.channel_rules()?;
         let mut letter = LetterSettings::of_samples(self.directory.time_zone.clone(), rules.plan);
         letter.from_name = Line::new(self.mail.from_name());
+        let gateways = self.gateways()?;
         Ok(Settings {
             rules,
             chatwork,
-            sms: self.gateways()?.sms,
+            line_works_bots: gateways.line_works_bots,
+            sms: gateways.sms,
             allow_private: webhooks.allow_private,
             authorities: webhooks.authorities,
             letter,
@@ -131,6 +136,11 @@ mod tests {
         let error = rules(&[("GATEWAYS_FILE", path)]).unwrap_err();
         assert!(error.contains("chat.gateways_file: sms.main.secret_file: cannot be read"), "{error}");
         std::fs::write(directory.path().join("token"), "s3cret").unwrap();
+        let key = include_str!("../../tests/samples/line_works_bot.pem");
+        std::fs::write(directory.path().join("key"), key).unwrap();
+        let bot = "\n[line_works_bot.desk]\nbot_id = 1\nclient_id = \"c\"\nclient_secret_file = \"token\"\n\
+            service_account = \"s\"\nprivate_key_file = \"key\"";
+        std::fs::write(&file, format!("{gateway}{bot}")).unwrap();
         let all = [
             ("CHATWORK_TOKEN", "0123456789abcdef"),
             ("HOSTS__slack", "hooks.slack-gov.com localhost:8443"),
@@ -138,7 +148,7 @@ mod tests {
         ];
         let found = rules(&all).unwrap();
         assert_eq!(found.hosts[&EndpointKind::Slack], ["hooks.slack-gov.com", "localhost:8443"]);
-        assert!(found.has_chatwork && found.sms == ["main"]);
+        assert!(found.has_chatwork && found.sms == ["main"] && found.line_works_bots == ["desk"]);
         for (setting, words) in [
             (("HOSTS__mail", "x"), "chat.hosts.mail: the services are"),
             (("HOSTS__slack", "https://x/"), "chat.hosts.slack: \"https://x/\" is no host"),

@@ -34,7 +34,7 @@ pub(crate) struct DeliveriesQuery {
     message: Option<RecordId>,
     /// Of the account with this id.
     account: Option<String>,
-    /// Over this server: `main`, one of `[mail.hosts]`, `slack`, `teams`, `chatwork`, `line_works`, `google_chat` or `sms`.
+    /// Over this server: `main`, one of `[mail.hosts]`, `slack`, `teams`, `chatwork`, `line_works`, `line_works_bot`, `google_chat` or `sms`.
     server: Option<String>,
 }
 

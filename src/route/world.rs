@@ -38,7 +38,7 @@ const OPENING_DAYS_MAX: i32 = 60;
 pub enum Way {
     /// By mail.
     Mail,
-    /// In a chat: Slack, Teams, Chatwork, LINE WORKS, Google Chat.
+    /// In a chat: Slack, Teams, Chatwork, LINE WORKS (webhook or bot), Google Chat.
     Chat,
     /// By SMS.
     Sms,
@@ -60,6 +60,7 @@ impl Way {
             | EndpointKind::Teams
             | EndpointKind::Chatwork
             | EndpointKind::LineWorks
+            | EndpointKind::LineWorksBot
             | EndpointKind::GoogleChat => Self::Chat,
         }
     }

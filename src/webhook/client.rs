@@ -35,7 +35,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// The header `Retry-After`.
+    /// The header `Retry-After`, or else `RateLimit-Reset`: both are seconds.
     pub retry_after: Option<String>,
     /// The body; empty if it was too long or did not come in time.
     pub body: Bytes,
@@ -201,7 +201,8 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
-        let (status, retry_after) = (answer.status().as_u16(), answer.headers().get(header::RETRY_AFTER));
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        let retry_after = headers.get(header::RETRY_AFTER).or_else(|| headers.get("ratelimit-reset"));
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = Limited::new(answer.into_body(), REPLY_BYTES_MAX).collect();
         // What is too long, or does not come, is no reason: the status says what became of the request.

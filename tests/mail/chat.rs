@@ -2,25 +2,32 @@
 //! private authority, which takes requests over TLS and answers as the service's documents say. What the daemon sends, and what it makes
 //! of the answers, is real.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use reqwest::{Method, StatusCode};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::house::House;
 use crate::support::wait::eventually;
 
 /// What is secret in every URL and header of these tests.
 pub(crate) const SECRET: &str = "s3cretpart0123456789";
+
+/// The key of the bot of LINE WORKS in these tests, and of no other.
+const KEY: &str = include_str!("../samples/line_works_bot.pem");
 
 /// What the service does with a request.
 #[derive(Debug, Clone)]
@@ -49,6 +56,10 @@ impl Seen {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
+
+    fn form(&self) -> BTreeMap<String, String> {
+        url::form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+    }
 }
 
 /// A service that answers what it was told to, and then 200 `ok`.
@@ -66,7 +77,7 @@ impl StandIn {
     pub(crate) async fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -134,11 +145,15 @@ impl StandIn {
             "[sms.main]\nurl = \"{url}\"\nsecret_file = \"token\"\nsecret_prefix = \"Bearer \"\nok_contains = \"accepted\"\n\
              body = '{{\"to\": \"{{{{ number }}}}\", \"text\": \"{{{{ text }}}}\", \"ref\": \"{{{{ delivery }}}}\"}}'\n"
         );
-        std::fs::write(&gateways, gateway).unwrap();
+        let bot = "[line_works_bot.main]\nbot_id = 2000001\nclient_id = \"cl1ent\"\nclient_secret_file = \"token\"\n\
+            service_account = \"a1.serviceaccount@example\"\nprivate_key_file = \"key\"\n";
+        std::fs::write(directory.join("key"), KEY).unwrap();
+        std::fs::write(&gateways, gateway + bot).unwrap();
         let host = format!("127.0.0.1:{}", self.port);
-        let mut settings: Vec<(String, String)> = ["slack", "teams", "chatwork", "line_works", "google_chat"]
-            .map(|kind| (format!("CHAT__HOSTS__{kind}"), host.clone()))
-            .into();
+        let mut settings: Vec<(String, String)> =
+            ["slack", "teams", "chatwork", "line_works", "line_works_bot", "google_chat"]
+                .map(|kind| (format!("CHAT__HOSTS__{kind}"), host.clone()))
+                .into();
         settings.extend([
             ("CHAT__CHATWORK_TOKEN".into(), SECRET.into()),
             ("CHAT__GATEWAYS_FILE".into(), gateways.to_str().unwrap().into()),
@@ -409,6 +424,95 @@ async fn what_a_service_answers_decides_what_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_of_line_works_posts_with_a_token_that_it_asks_for() {
+    const TOKEN_PATH: &str = "/oauth2/v2.0/token";
+    let service = StandIn::start().await;
+    let house = service.house().await;
+    let contact = house.person("担当").await;
+    let place = "channels/12345a12-b12c";
+    let fields = json!({"kind": "line_works_bot", "address": place, "profile": "main"});
+    house.endpoint(&contact, fields).await;
+    let token = |body: &'static str| Act::Answer(200, "", body);
+    let (first, second) = (
+        "{\"access_token\": \"s3cretpart0123456789/1==\", \"token_type\": \"Bearer\", \"expires_in\": \"86400\"}",
+        "{\"access_token\": \"s3cretpart0123456789/2==\", \"token_type\": \"Bearer\", \"expires_in\": \"86400\"}",
+    );
+    let posted = Act::Answer(201, "", "");
+    let mut looked = 0;
+    // The requests since the last look: where they went, and with which token.
+    let mut requests = || {
+        let seen = service.seen().split_off(looked);
+        looked += seen.len();
+        let short = |seen: &Seen| {
+            let token = seen.header("authorization").map(|text| text.rsplit_once('/').unwrap().1.to_owned());
+            (seen.target.rsplit_once('/').unwrap().1.to_owned(), token.unwrap_or_default())
+        };
+        (seen.iter().map(short).collect::<Vec<_>>(), seen)
+    };
+    let to = |target: &str, token: &str| (target.to_owned(), token.to_owned());
+    let sent = async |text: &str| {
+        let message = house.save(&contact, text).await;
+        let delivery = house.delivery_until(&message, text, |one| one["state"] == "sent").await;
+        assert_eq!((&delivery["attempts"], &delivery["address"]), (&json!(1), &json!(place)), "{delivery}");
+    };
+
+    // The first message asks for a token; the next one uses the same.
+    service.will([token(first), posted.clone(), posted.clone()]);
+    sent("注文<m userId=\"all\">を確認したい").await;
+    sent("次の伝言").await;
+    let (short, seen) = requests();
+    assert_eq!(short, [to("token", ""), to("messages", "1=="), to("messages", "1==")]);
+    let form = seen[0].form();
+    assert_eq!((seen[0].target.as_str(), form["scope"].as_str()), (TOKEN_PATH, "bot"));
+    assert_eq!((form["client_id"].as_str(), form["client_secret"].as_str()), ("cl1ent", SECRET));
+    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+    let pem = PrivatePkcs8KeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+    let key = RsaKeyPair::from_pkcs8(pem.secret_pkcs8_der()).unwrap();
+    let (signed, signature) = form["assertion"].rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public().as_ref())
+        .verify(signed.as_bytes(), &signature)
+        .unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("cl1ent"), &json!("a1.serviceaccount@example")));
+    assert_eq!(seen[1].target, format!("/v1.0/bots/2000001/{place}/messages"));
+    let content = &seen[1].json()["content"];
+    assert_eq!(content["type"], "button_template");
+    assert!(content["contentText"].as_str().unwrap().contains("注文＜m userId=\"all\"＞を"), "{content}");
+    assert!(
+        content["actions"][0]["uri"].as_str().unwrap().starts_with("https://m.example.jp/a/"),
+        "{content}"
+    );
+
+    // A token that is refused is replaced at once, and the message counts as one attempt.
+    service.will([Act::Answer(401, "", "expired"), token(second), posted.clone()]);
+    sent("新しい鍵で").await;
+    assert_eq!(requests().0, [to("messages", "1=="), to("token", ""), to("messages", "2==")]);
+
+    // Too many: the bot waits as long as the service says.
+    service.will([Act::Answer(429, "ratelimit-reset: 1\r\n", "TOO_MANY_REQUESTS"), posted.clone()]);
+    sent("混雑の後で").await;
+    let (short, seen) = requests();
+    assert_eq!((short.len(), &seen[0].body), (2, &seen[1].body), "each attempt posts the same");
+
+    // The bot is not in the channel: never.
+    service.will([Act::Answer(403, "", "NOT_A_MEMBER")]);
+    let message = house.save(&contact, "招かれていない").await;
+    let bounced = house.delivery_until(&message, "it bounced", |one| one["state"] == "bounced").await;
+    assert_eq!(bounced["error"], "LINE WORKS Bot answered 403: NOT_A_MEMBER");
+
+    // The new token is refused, too: the message waits, and no attempt is counted.
+    let refused = Act::Answer(401, "", "{\"token\": \"s3cretpart0123456789\"}");
+    service.will([refused.clone(), token(first), refused]);
+    let message = house.save(&contact, "権限なし").await;
+    let waits = house.delivery_until(&message, "it waits", |one| !one["error"].is_null()).await;
+    assert_eq!((&waits["state"], &waits["attempts"]), (&json!("queued"), &json!(0)), "{waits}");
+    assert_eq!(waits["error"], "LINE WORKS Bot answered 401", "nothing that repeats the token is kept");
+    house.log_is_clean(&[SECRET, KEY.lines().nth(1).unwrap(), "eyJhbGci"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_outside_its_service_is_refused_and_a_secret_is_write_only() {
     let service = StandIn::start().await;
     let house = service.house().await;
@@ -419,7 +523,8 @@ async fn an_address_outside_its_service_is_refused_and_a_secret_is_write_only() 
         ("slack", "http://hooks.slack.com/services/T/B/x".into(), "address: write the webhook's URL"),
         ("google_chat", "https://hooks.slack.com/services/T/B/x".into(), "address: write the webhook's URL"),
         ("chatwork", "../me".into(), "address: write the number of the room"),
-        ("sms", "090-1234-5678".into(), "profile: write the name of a gateway: main"),
+        ("line_works_bot", "channels/1".into(), "profile: write the name of a bot of LINE WORKS: main"),
+        ("sms", "090-1234-5678".into(), "profile: write the name of a gateway of SMS: main"),
         ("mail", "x".into(), "address: write it as name@example.com"),
     ] {
         let fields = json!({"account": house.account, "contact": contact, "kind": kind, "address": address});

@@ -50,7 +50,7 @@ fn finding(what: &'static str, warnings: Vec<String>, otherwise: &str) -> Findin
 
 fn files(config: &Config) -> Finding {
     let mut warnings: Vec<String> =
-        config.secret_files().into_iter().filter_map(|(key, file)| exposed_secret(&key, file)).collect();
+        config.secret_files().into_iter().filter_map(|(key, file)| exposed_secret(&key, &file)).collect();
     if let Ok(Location::File(path)) = config.store.location() {
         warnings
             .extend(["", "-wal", "-shm"].into_iter().filter_map(|suffix| exposed_database(&path, suffix)));

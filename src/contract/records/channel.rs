@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `slack`, `teams`, `line_works`, `google_chat` | the URL of an incoming webhook, which is a secret | its host, its last four characters, and a check value |
 //! | `chatwork` | the number of the room; the token is in the configuration | the number |
+//! | `line_works_bot` | `channels/` or `users/` with an id, and the profile of a bot, whose key is in the configuration | the whole |
 //! | `sms`, `fax` | a telephone number, and the profile of a gateway | the number |
 //!
 //! Invariant: a URL is one of its service: the scheme, the host, the port and the beginning of the path are fixed for each kind, so no
@@ -21,10 +22,19 @@ use crate::secret::Secret;
 
 /// Longest URL, in bytes.
 pub const CHANNEL_URL_BYTES_MAX: usize = 2_048;
+/// Where the bots of LINE WORKS post.
+const BOT_HOST: &str = "www.worksapis.com";
+/// Where the bots of LINE WORKS get their tokens.
+const BOT_TOKEN_HOST: &str = "auth.worksmobile.com";
+const BOT_TOKEN_PATH: &str = "/oauth2/v2.0/token";
 /// Longest mention, in characters.
 const MENTION_CHARS_MAX: usize = 60;
 /// How much of a URL is shown, in characters.
 const SHOWN_CHARS: usize = 4;
+/// Longest id of a channel or member of LINE WORKS, in characters.
+const PLACE_CHARS_MAX: usize = 200;
+/// Why an endpoint of another kind has no profile.
+pub(super) const NO_PROFILE: &str = "only endpoints of the kinds sms, fax and line_works_bot have a profile";
 
 /// What the installation lets endpoints be.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +43,8 @@ pub struct ChannelRules {
     pub hosts: BTreeMap<EndpointKind, Vec<String>>,
     /// Whether there is a token of Chatwork.
     pub has_chatwork: bool,
+    /// The names of the bots of LINE WORKS.
+    pub line_works_bots: Vec<String>,
     /// The names of the gateways of SMS.
     pub sms: Vec<String>,
     /// The names of the gateways of faxes.
@@ -52,12 +64,13 @@ pub struct CheckedAddress {
 
 impl EndpointKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Mail,
         Self::Slack,
         Self::Teams,
         Self::Chatwork,
         Self::LineWorks,
+        Self::LineWorksBot,
         Self::GoogleChat,
         Self::Sms,
         Self::Fax,
@@ -69,10 +82,10 @@ impl EndpointKind {
         matches!(self, Self::Mail | Self::Fax)
     }
 
-    /// Whether it goes over a gateway of the configuration.
+    /// Whether it goes over a gateway or a bot of the configuration.
     #[must_use]
     pub fn has_profile(self) -> bool {
-        matches!(self, Self::Sms | Self::Fax)
+        matches!(self, Self::LineWorksBot | Self::Sms | Self::Fax)
     }
 
     /// Whether its address is a secret URL.
@@ -84,7 +97,7 @@ impl EndpointKind {
     /// Whether a message that is posted twice is shown twice there.
     #[must_use]
     pub fn shows_repeats(self) -> bool {
-        matches!(self, Self::Slack | Self::Teams | Self::Chatwork | Self::LineWorks)
+        matches!(self, Self::Slack | Self::Teams | Self::Chatwork | Self::LineWorks | Self::LineWorksBot)
     }
 
     /// What people call it.
@@ -96,6 +109,7 @@ impl EndpointKind {
             Self::Teams => "Teams",
             Self::Chatwork => "Chatwork",
             Self::LineWorks => "LINE WORKS",
+            Self::LineWorksBot => "LINE WORKS Bot",
             Self::GoogleChat => "Google Chat",
             Self::Sms => "SMS",
             Self::Fax => "FAX",
@@ -108,6 +122,7 @@ impl EndpointKind {
             Self::Slack => (&["hooks.slack.com"], &["/services/", "/workflows/", "/triggers/"]),
             Self::Teams => (&[".logic.azure.com", ".api.powerplatform.com"], &["/"]),
             Self::LineWorks => (&["webhook.worksmobile.com"], &["/message/"]),
+            Self::LineWorksBot => (&[BOT_HOST, BOT_TOKEN_HOST], &["/v1.0/bots/", BOT_TOKEN_PATH]),
             Self::GoogleChat => (&["chat.googleapis.com"], &["/v1/spaces/"]),
             Self::Chatwork => (&["api.chatwork.com"], &["/v2/rooms/"]),
             Self::Mail | Self::Sms | Self::Fax => (&[], &[]),
@@ -128,7 +143,7 @@ impl ChannelRules {
     ) -> Result<CheckedAddress, RecordError> {
         let address = address.trim();
         if !kind.has_profile() && profile.is_some() {
-            return Err(invalid("profile", "only endpoints of the kinds sms and fax have a profile".into()));
+            return Err(invalid("profile", NO_PROFILE.into()));
         }
         match kind {
             EndpointKind::Chatwork => {
@@ -142,6 +157,10 @@ impl ChannelRules {
                     return Err(invalid("address", why.into()));
                 }
                 Ok(CheckedAddress { shown: room.to_owned(), secret: None })
+            }
+            EndpointKind::LineWorksBot => {
+                known(&self.line_works_bots, profile, "bot of LINE WORKS")?;
+                Ok(CheckedAddress { shown: line_works_place(address)?, secret: None })
             }
             EndpointKind::Sms | EndpointKind::Fax => self.number(kind, address, profile),
             _ => {
@@ -160,14 +179,7 @@ impl ChannelRules {
     ) -> Result<CheckedAddress, RecordError> {
         let is_fax = kind == EndpointKind::Fax;
         let names = if is_fax { &self.fax } else { &self.sms };
-        if profile.filter(|name| names.iter().any(|known| known == name)).is_none() {
-            let why = if names.is_empty() {
-                format!("the configuration has no gateway of {}: set chat.gateways_file", kind.label())
-            } else {
-                format!("write the name of a gateway: {}", names.join(", "))
-            };
-            return Err(invalid("profile", why));
-        }
+        known(names, profile, if is_fax { "gateway of FAX" } else { "gateway of SMS" })?;
         let is_reached = |number: &Number| match number.kind() {
             NumberKind::Mobile | NumberKind::Foreign => !is_fax,
             NumberKind::Fixed | NumberKind::Ip | NumberKind::TollFree => is_fax,
@@ -219,10 +231,62 @@ impl ChannelRules {
     /// # Errors
     /// An added host is none.
     pub fn chatwork_url(&self, room: &str) -> Result<Url, String> {
-        let added = self.hosts.get(&EndpointKind::Chatwork).and_then(|hosts| hosts.first());
-        let host = added.map_or("api.chatwork.com", String::as_str);
+        let host = self.host(EndpointKind::Chatwork, "api.chatwork.com");
         self.url(EndpointKind::Chatwork, &format!("https://{host}/v2/rooms/{room}/messages"))
     }
+
+    /// Where LINE WORKS takes the messages of a bot to a place: `channels/` or `users/` with an id.
+    ///
+    /// # Errors
+    /// An added host is none.
+    pub fn line_works_url(&self, bot: u64, place: &str) -> Result<Url, String> {
+        let host = self.host(EndpointKind::LineWorksBot, BOT_HOST);
+        self.url(EndpointKind::LineWorksBot, &format!("https://{host}/v1.0/bots/{bot}/{place}/messages"))
+    }
+
+    /// Where LINE WORKS gives a bot its token.
+    ///
+    /// # Errors
+    /// An added host is none.
+    pub fn line_works_token_url(&self) -> Result<Url, String> {
+        let host = self.host(EndpointKind::LineWorksBot, BOT_TOKEN_HOST);
+        self.url(EndpointKind::LineWorksBot, &format!("https://{host}{BOT_TOKEN_PATH}"))
+    }
+
+    /// The first host that the configuration adds, or the service's own.
+    fn host<'a>(&'a self, kind: EndpointKind, own: &'a str) -> &'a str {
+        self.hosts.get(&kind).and_then(|hosts| hosts.first()).map_or(own, String::as_str)
+    }
+}
+
+/// Whether the configuration has the profile of an endpoint.
+fn known(names: &[String], profile: Option<&str>, what: &str) -> Result<(), RecordError> {
+    if profile.is_some_and(|name| names.iter().any(|known| known == name)) {
+        return Ok(());
+    }
+    let why = if names.is_empty() {
+        format!("the configuration has no {what}: set chat.gateways_file")
+    } else {
+        format!("write the name of a {what}: {}", names.join(", "))
+    };
+    Err(invalid("profile", why))
+}
+
+/// A channel or a member of LINE WORKS, as the path of its API names it. A bare id is a channel; one with `@` is a member.
+fn line_works_place(address: &str) -> Result<String, RecordError> {
+    let (what, id) = match address.split_once('/') {
+        Some((what, id)) => (what, id),
+        None if address.contains('@') => ("users", address),
+        None => ("channels", address),
+    };
+    let is_id = id.len() <= PLACE_CHARS_MAX
+        && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte));
+    if !is_id || !matches!(what, "channels" | "users") {
+        let why = "write the channel as channels/ID, or the member as users/ID";
+        return Err(invalid("address", why.into()));
+    }
+    Ok(format!("{what}/{id}"))
 }
 
 /// Who is called in a chat: a member, or everybody.
@@ -274,6 +338,7 @@ mod tests {
     fn rules() -> ChannelRules {
         ChannelRules {
             has_chatwork: true,
+            line_works_bots: vec!["desk".into()],
             sms: vec!["main".into()],
             fax: vec!["faxes".into()],
             ..ChannelRules::default()
@@ -282,7 +347,7 @@ mod tests {
 
     #[test]
     fn each_kind_takes_the_addresses_of_its_service_alone() {
-        use EndpointKind::{Chatwork, Fax, GoogleChat, LineWorks, Slack, Sms, Teams};
+        use EndpointKind::{Chatwork, Fax, GoogleChat, LineWorks, LineWorksBot, Slack, Sms, Teams};
         for (kind, address, profile, expected) in [
             (Slack, SLACK, None, "hooks.slack.com/…ijkl ("),
             (Teams, TEAMS, None, "prod-00.japaneast.logic.azure.com/…%2Bd ("),
@@ -299,6 +364,9 @@ mod tests {
                 "…tokn (",
             ),
             (Chatwork, " rid1234 ", None, "1234"),
+            (LineWorksBot, " 12345a12-b12c-12d3 ", Some("desk"), "channels/12345a12-b12c-12d3"),
+            (LineWorksBot, "yamada@example", Some("desk"), "users/yamada@example"),
+            (LineWorksBot, "users/d191e339-3299", Some("desk"), "users/d191e339-3299"),
             (Sms, "090-1234-5678", Some("main"), "+819012345678"),
             (Fax, "03-5550-1000", Some("faxes"), "+81355501000"),
         ] {
@@ -324,8 +392,15 @@ mod tests {
             (GoogleChat, "https://chat.googleapis.com/v2/x"),
             (Chatwork, "https://www.chatwork.com/#!rid1"),
             (Chatwork, "12/../../me"),
+            (LineWorksBot, ".."),
+            (LineWorksBot, "users/a/../../channels"),
+            (LineWorksBot, "bots/1"),
+            (LineWorksBot, "channels/"),
+            (LineWorksBot, "channels/a?b"),
+            (LineWorksBot, "channels/a%2fb"),
         ] {
-            let error = rules().check(kind, address, None).unwrap_err().to_string();
+            let profile = (kind == LineWorksBot).then_some("desk");
+            let error = rules().check(kind, address, profile).unwrap_err().to_string();
             assert!(error.starts_with("address: write the"), "{error}");
             assert!(!error.contains("T/B/x"), "the reason shows nothing of it: {error}");
         }
@@ -348,7 +423,7 @@ mod tests {
                 EndpointKind::Sms,
                 "09012345678",
                 Some("other"),
-                "profile: write the name of a gateway: main",
+                "profile: write the name of a gateway of SMS: main",
             ),
             (
                 &rules(),
@@ -367,6 +442,20 @@ mod tests {
             (&rules(), EndpointKind::Fax, "09012345678", Some("faxes"), "address: write the number of a fax"),
             (&rules(), EndpointKind::Fax, "0990500000", Some("faxes"), "address: write the number of a fax"),
             (&rules(), EndpointKind::Slack, SLACK, Some("main"), "profile: only endpoints"),
+            (
+                &none,
+                EndpointKind::LineWorksBot,
+                "1",
+                Some("desk"),
+                "profile: the configuration has no bot of LINE WORKS: set chat.gateways_file",
+            ),
+            (
+                &rules(),
+                EndpointKind::LineWorksBot,
+                "1",
+                None,
+                "profile: write the name of a bot of LINE WORKS: desk",
+            ),
         ] {
             let error = rules.check(kind, address, profile).unwrap_err().to_string();
             assert!(error.starts_with(words), "{error}");
@@ -389,6 +478,15 @@ mod tests {
             rules.chatwork_url("12").unwrap().as_str(),
             "https://api.chatwork.com/v2/rooms/12/messages"
         );
+        assert_eq!(
+            rules.line_works_url(2_000_001, "users/yamada@example").unwrap().as_str(),
+            "https://www.worksapis.com/v1.0/bots/2000001/users/yamada@example/messages"
+        );
+        let token = "https://auth.worksmobile.com/oauth2/v2.0/token";
+        assert_eq!(rules.line_works_token_url().unwrap().as_str(), token);
+        rules.hosts.insert(EndpointKind::LineWorksBot, vec!["localhost:8443".into()]);
+        let token = "https://localhost:8443/oauth2/v2.0/token";
+        assert_eq!(rules.line_works_token_url().unwrap().as_str(), token);
     }
 
     #[test]

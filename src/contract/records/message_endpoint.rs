@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::channel::{ChannelRules, check_mention};
+use super::channel::{ChannelRules, NO_PROFILE, check_mention};
 use super::check::{invalid, optional, single_line};
 use super::{Language, RecordError, yes};
 use crate::contract::delivery::Suspension;
@@ -44,6 +44,8 @@ pub enum EndpointKind {
     Chatwork,
     /// By an incoming webhook of LINE WORKS.
     LineWorks,
+    /// By a bot of LINE WORKS, which is in the configuration.
+    LineWorksBot,
     /// By a webhook of a space of Google Chat.
     GoogleChat,
     /// By SMS, over a gateway of the configuration.
@@ -111,6 +113,7 @@ stored_as!(EndpointKind {
     Teams => "teams",
     Chatwork => "chatwork",
     LineWorks => "line_works",
+    LineWorksBot => "line_works_bot",
     GoogleChat => "google_chat",
     Sms => "sms",
     Fax => "fax",
@@ -136,9 +139,11 @@ pub struct MessageEndpointFields {
     #[serde(default)]
     pub kind: EndpointKind,
     /// Where it is: a mail address; the URL of an incoming webhook (`slack`, `teams`, `line_works`, `google_chat`), of which only the
-    /// host and the last characters are shown; the number of a room (`chatwork`); a telephone number (`sms`, `fax`).
+    /// host and the last characters are shown; the number of a room (`chatwork`); `channels/` and the id of a channel, or `users/` and
+    /// the id of a member (`line_works_bot`); a telephone number (`sms`, `fax`).
     pub address: String,
-    /// The gateway of an endpoint of the kind `sms` or `fax`: its name in the configuration.
+    /// The gateway of an endpoint of the kind `sms` or `fax`, or the bot of one of the kind `line_works_bot`: its name in the
+    /// configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// Who is called in the chat. `slack`: `channel`, `here`, the id of a member or a group; `chatwork`: `all`, the account id of a
@@ -257,7 +262,7 @@ impl MessageEndpointFields {
         let mut secret = None;
         let is_present = |present: &&Self| present.kind == self.kind && present.address == self.address;
         if !self.kind.has_profile() && self.profile.is_some() {
-            return Err(invalid("profile", "only endpoints of the kinds sms and fax have a profile".into()));
+            return Err(invalid("profile", NO_PROFILE.into()));
         }
         if self.kind == EndpointKind::Mail {
             let address = self.address.trim().parse::<MailAddress>();

@@ -122,7 +122,7 @@ pub(super) async fn resume(db: &mut DbConnection, address: &str) -> Result<bool,
     // The address of one channel is none of another.
     let done = sqlx::query(
         "DELETE FROM suspended_addresses WHERE address = $1
-            AND channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'google_chat', 'sms', 'fax')",
+            AND channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'line_works_bot', 'google_chat', 'sms', 'fax')",
     )
     .bind(address)
     .execute(db)

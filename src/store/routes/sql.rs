@@ -231,7 +231,7 @@ async fn mark_suspended(
     }
     let mut query = QueryBuilder::<Db>::new(
         "SELECT channel, address FROM suspended_addresses
-         WHERE channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'google_chat', 'sms', 'fax') AND address IN (",
+         WHERE channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'line_works_bot', 'google_chat', 'sms', 'fax') AND address IN (",
     );
     let mut listed = query.separated(", ");
     for mailbox in &mailboxes {
