@@ -423,6 +423,22 @@ async fn what_a_service_answers_decides_what_follows() {
     house.log_is_clean(&[SECRET]);
 }
 
+/// Whether a request for a token is the bot's own, signed with its key.
+fn asks_as_the_bot(form: &BTreeMap<String, String>) {
+    assert_eq!((form["client_id"].as_str(), form["client_secret"].as_str()), ("cl1ent", SECRET));
+    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+    let pem = PrivatePkcs8KeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+    let key = RsaKeyPair::from_pkcs8(pem.secret_pkcs8_der()).unwrap();
+    let (signed, signature) = form["assertion"].rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public().as_ref())
+        .verify(signed.as_bytes(), &signature)
+        .unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("cl1ent"), &json!("a1.serviceaccount@example")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_of_line_works_posts_with_a_token_that_it_asks_for() {
     const TOKEN_PATH: &str = "/oauth2/v2.0/token";
@@ -464,18 +480,7 @@ async fn a_bot_of_line_works_posts_with_a_token_that_it_asks_for() {
     assert_eq!(short, [to("token", ""), to("messages", "1=="), to("messages", "1==")]);
     let form = seen[0].form();
     assert_eq!((seen[0].target.as_str(), form["scope"].as_str()), (TOKEN_PATH, "bot"));
-    assert_eq!((form["client_id"].as_str(), form["client_secret"].as_str()), ("cl1ent", SECRET));
-    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
-    let pem = PrivatePkcs8KeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
-    let key = RsaKeyPair::from_pkcs8(pem.secret_pkcs8_der()).unwrap();
-    let (signed, signature) = form["assertion"].rsplit_once('.').unwrap();
-    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public().as_ref())
-        .verify(signed.as_bytes(), &signature)
-        .unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("cl1ent"), &json!("a1.serviceaccount@example")));
+    asks_as_the_bot(&form);
     assert_eq!(seen[1].target, format!("/v1.0/bots/2000001/{place}/messages"));
     let content = &seen[1].json()["content"];
     assert_eq!(content["type"], "button_template");

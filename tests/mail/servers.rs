@@ -50,13 +50,11 @@ async fn urgent_messages_go_over_the_backup_while_the_server_refuses_all() {
         .await;
 }
 
-/// An account with a server of its own sends over that one, with its sender, and another account over the main one; while the own one
-/// refuses the sign-in, an urgent mail goes over the backup, with the same sender.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_mails_of_an_account_leave_by_its_own_server() {
-    const CLINIC: &str = "desk@clinic.example.jp";
-    let lab = MailLab::start().await;
-    let own = CuttingProxy::start(&lab.port("STARTTLS_PORT"), 0).await;
+/// The sender of the account that has a server of its own.
+const CLINIC: &str = "desk@clinic.example.jp";
+
+/// A main server, a backup, and one for accounts at this port, which wants a sign-in.
+fn with_own_server(lab: &MailLab, port: u16) -> Vec<(&'static str, String)> {
     let mut settings = plain(&lab.port("PLAIN_PORT"));
     settings.extend([
         ("BOUNCE_ADDRESS", "bounce@toritsugi.example.jp".into()),
@@ -64,7 +62,7 @@ async fn the_mails_of_an_account_leave_by_its_own_server() {
         ("BACKUP__PORT", lab.port("BARE_PORT")),
         ("BACKUP__TLS", "none".into()),
         ("HOSTS__clinic__HOST", "localhost".into()),
-        ("HOSTS__clinic__PORT", own.port.to_string()),
+        ("HOSTS__clinic__PORT", port.to_string()),
         ("HOSTS__clinic__CA_FILE", lab.ca_file.to_str().unwrap().into()),
         ("HOSTS__clinic__USER", LOGIN.0.into()),
         ("HOSTS__clinic__PASSWORD", LOGIN.1.into()),
@@ -72,7 +70,16 @@ async fn the_mails_of_an_account_leave_by_its_own_server() {
         ("HOSTS__clinic__FROM_NAME", "みなとクリニック".into()),
         ("HOSTS__clinic__BOUNCE_ADDRESS", "bounce@clinic.example.jp".into()),
     ]);
-    let mut house = House::start(&settings).await;
+    settings
+}
+
+/// An account with a server of its own sends over that one, with its sender, and another account over the main one; while the own one
+/// refuses the sign-in, an urgent mail goes over the backup, with the same sender.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mails_of_an_account_leave_by_its_own_server() {
+    let lab = MailLab::start().await;
+    let own = CuttingProxy::start(&lab.port("STARTTLS_PORT"), 0).await;
+    let mut house = House::start(&with_own_server(&lab, own.port)).await;
     let clinic = json!({"code": "B", "name": "みなとクリニック", "mail_host": "minato"});
     let (status, refused) = house.try_ask("admin", Method::POST, "/v1/accounts", &clinic).await.unwrap();
     assert!(status == 422 && refused.to_string().contains("is not one of clinic"), "{status} {refused}");
