@@ -41,6 +41,8 @@ const LIST_INTERVAL: Duration = Duration::from_secs(2);
 struct Seen {
     /// The first call that began while this test watched.
     call: Option<CallId>,
+    /// The calls whose first channel was created meanwhile: of another one the identity may have passed before.
+    began: BTreeSet<CallId>,
     card: Option<Arc<Card>>,
     /// The calls that passed the identity context.
     identified: BTreeSet<CallId>,
@@ -165,7 +167,12 @@ impl Watch {
             Event::User { name, channel, .. } if name == "ToritsugiIdentity" => Some(channel.id.clone()),
             _ => None,
         };
+        let created = match &event {
+            Event::ChannelCreated(channel) if channel.id == channel.linked => Some(channel.id.clone()),
+            _ => None,
+        };
         self.model.handle(now, Input::Pbx(event));
+        self.seen.began.extend(created.and_then(|channel| self.model.call_of(&channel)));
         self.drain();
         self.seen.identified.extend(identified.and_then(|channel| self.model.call_of(&channel)));
     }
@@ -201,7 +208,8 @@ impl Watch {
                 }
                 Output::Notice(notice) => {
                     let view = &notice.view;
-                    if matches!(notice.kind, NoticeKind::Offered) && !view.inferred {
+                    let began = self.seen.began.contains(&view.id);
+                    if matches!(notice.kind, NoticeKind::Offered) && began && !view.inferred {
                         self.seen.call.get_or_insert(view.id);
                     }
                     if self.seen.call != Some(view.id) {
