@@ -292,12 +292,20 @@ pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
     }
 }
 
+impl Lab {
+    /// The tone that a party plays from the beginning of its next call on.
+    pub(crate) async fn will_say(&self, party: &str, tone: Tone) {
+        let hertz = tone.hertz().to_string();
+        self.far.must(&[("Action", "DBPut"), ("Family", "tone"), ("Key", party), ("Val", &hertz)]).await;
+    }
+}
+
 /// Lets a talking far-end channel play another tone.
 pub(crate) async fn say(lab: &Lab, channel: &str, party: &str, tone: Tone) {
     let hertz = tone.hertz().to_string();
     let says = |event: &Event| event.has("UserEvent", "Says") && event.has("Channel", channel);
     lab.far.events.wait("the party to say something", says).await;
-    lab.far.must(&[("Action", "DBPut"), ("Family", "tone"), ("Key", party), ("Val", &hertz)]).await;
+    lab.will_say(party, tone).await;
     let mark = lab.far.events.mark();
     redirect(lab, channel, "tone").await;
     let says_this = |event: &Event| says(event) && event.has("Hz", &hertz);

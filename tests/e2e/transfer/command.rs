@@ -100,9 +100,8 @@ async fn an_operator_on_another_call_does_not_get_the_caller_in_between() {
     // The operator is free and takes the next caller, who plays another tone.
     lab.phone("1001").goes_idle().await;
     lab.phone("1001").answers_after(ms(50)).await;
+    lab.will_say("09087654321", Tone::SPARE_1).await;
     let second = lab.place_call(CallSpec::new("09087654321", SAKURA)).await;
-    second.answered().await;
-    second.says(Tone::SPARE_1).await;
     lab.phone("1001").talks().await;
     let back = scene.wait_event("call.transfer.returned").await;
     assert_eq!(back["returned_to"], json!({ "queue": "operators" }), "{back}");
