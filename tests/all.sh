@@ -82,6 +82,8 @@ fi
 awk '/^test result:/ { binaries++; passed += $4; failed += $6; ignored += $8 }
   END { printf "\n%d passed, %d failed, %d ignored in %d test binaries\n", passed, failed, ignored, binaries }' "$log"
 grep -E '^test .* FAILED$' "$log" || true
+# What they said again, at the end of a log that few read from its beginning.
+grep -A 12 -E "^thread '.*' .*panicked at " "$log" | cut -c 1-600 | tail -n 150 || true
 if grep -qE '^test result:.* [1-9][0-9]* ignored' "$log"; then
   say "a test is ignored, which is not allowed"
   status=1

@@ -104,9 +104,10 @@ async fn customers(admin: &Person, service: &Service, account: &str) {
     let kept = make(service, "/v1/customers", customer("髙橋花子", "090-5555-0001")).await;
     make(service, "/v1/customers", customer("高橋様", "090-5555-0002")).await;
     opens(admin, "customers").await;
+    // Enter waits for the answer to what was typed.
     types_into(admin, "[data-table-find]", "5555-0001").await;
-    admin.tab.until("the one", &format!("document.querySelectorAll('[data-row]').length === 1 && document.querySelector('[data-row=\"{kept}\"]')")).await;
-    enters(admin, "[data-table-find]").await;
+    admin.tab.key("Enter").await;
+    admin.tab.until("the one", &format!("document.querySelectorAll('[data-row]').length === 1 && document.querySelector('.current [data-row=\"{kept}\"]')")).await;
     types_into(admin, "#field-kana", "たかはしはなこ").await;
     enters(admin, "[data-save]").await;
     says(admin, "髙橋花子").await;

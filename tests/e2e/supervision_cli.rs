@@ -21,7 +21,8 @@ struct Terminal {
 
 impl Terminal {
     fn run(service: &Service, who: &str, arguments: &str) -> Self {
-        let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_toritsugi"));
+        // Some shells stay in front of their last command, and Ctrl-C ends them with a code of their own.
+        let command = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_toritsugi"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
             .env("TORITSUGI_URL", format!("http://{}", service.address))
