@@ -1,8 +1,8 @@
 //! Measures the questions of the API against a year of calls.
 //!
 //! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address. At the end
-//! it removes callers' numbers and a customer; with `SCALE_READS_ONLY=1` in the environment it stops before that, so that the
-//! database serves several runs. Each question is asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
+//! it removes callers' numbers and a customer, after which the database serves no further run. `SCALE_ONLY` in the environment is
+//! `reads`, `writes`, or the beginning of the paths that are asked over HTTP, such as `/v1/stats`. Each question is asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
 //! pool, and one record by its id. After the questions to the store, each GET of the API is sent over HTTP ([`requests`]).
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
@@ -135,16 +135,26 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     Table::head();
     ask("SELECT 1", 50, || store.ping()).await?;
     ask("one customer by id (bare)", 50, || store.customer(RecordId(customer(77)))).await?;
-    history(&store).await?;
-    records(&store).await?;
-    figures(&store).await?;
-    reports(&store).await?;
-    requests::run(&store).await?;
-    if std::env::var_os("SCALE_READS_ONLY").is_none() {
-        writes(&store).await?;
+    match std::env::var("SCALE_ONLY").as_deref() {
+        Ok("reads") => reads(&store).await?,
+        Ok("writes") => writes(&store).await?,
+        Ok(path) if path.starts_with('/') => requests::run(&store, path).await?,
+        Ok(other) => return Err(format!("SCALE_ONLY={other}: reads, writes, or a path").into()),
+        Err(_) => {
+            reads(&store).await?;
+            writes(&store).await?;
+        }
     }
     store.close().await;
     Ok(())
+}
+
+async fn reads(store: &Store) -> Result<(), Box<dyn Error>> {
+    history(store).await?;
+    records(store).await?;
+    figures(store).await?;
+    reports(store).await?;
+    requests::run(store, "/").await
 }
 
 fn seen_by(people: std::ops::Range<u64>, unowned: bool) -> Option<VisibilityFilter> {

@@ -47,7 +47,8 @@ struct Request {
     target: String,
 }
 
-pub(crate) async fn run(store: &Store) -> Result<(), Box<dyn Error>> {
+/// Sends each GET whose path begins with `prefix`.
+pub(crate) async fn run(store: &Store, prefix: &str) -> Result<(), Box<dyn Error>> {
     let call = store.history(&HistoryFilter::default(), None, 1).await?.pop().ok_or("there are no calls")?;
     let message = store.messages(&MessageFilter::default(), None, 1).await?.pop().ok_or("no messages")?;
     let known = Known { call: call.id.to_string(), message: message.id.to_string() };
@@ -72,7 +73,7 @@ pub(crate) async fn run(store: &Store) -> Result<(), Box<dyn Error>> {
     let mut number = 0;
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         let is_file_or_stream = path.ends_with(".csv") || path.starts_with("/v1/events");
-        if methods["get"].is_null() || is_file_or_stream {
+        if methods["get"].is_null() || is_file_or_stream || !path.starts_with(prefix) {
             continue;
         }
         let requests = requests(&document, path, &methods["get"], &known);

@@ -27,7 +27,7 @@ use crate::store::PAGE_RECORDS_MAX;
 use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
 
 /// Most calls that one request looks at.
-const SCANNED_MAX: usize = 4_000;
+const SCANNED_MAX: usize = 500;
 
 /// Lists the calls behind a figure, newest first.
 #[utoipa::path(get, path = "/v1/stats/calls", tag = "stats", params(StatsCallsQuery), responses(

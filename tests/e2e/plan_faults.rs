@@ -205,7 +205,10 @@ pub(crate) async fn orders(lab: &Lab, mark: usize, orders: usize) {
         begun.set(begun.get() + usize::from(is_order));
         is_order && begun.get() >= orders
     };
-    lab.pbx.events.wait_after(mark, "orders that write plans", is_last).await;
+    let reached = lab.pbx.events.at_any_time_after(mark, "orders that write plans", is_last);
+    if tokio::time::timeout(WRITTEN_WITHIN, reached).await.is_err() {
+        panic!("{} of {orders} orders were begun within {WRITTEN_WITHIN:?}", begun.get());
+    }
 }
 
 /// Deletes up to [`DELETED_MAX`] keys of plans, from all of them.

@@ -181,14 +181,23 @@ async fn pops_of(house: &House) -> mpsc::UnboundedReceiver<Instant> {
     pops
 }
 
-/// Plays so many calls a second until `is_over`, numbered from `first` on; how long each ringing took to be a pop.
+/// What was measured while calls were played.
+#[derive(Default)]
+struct Played {
+    /// How long each ringing took to be a pop.
+    pops: Vec<Duration>,
+    /// How late each wait ended before the ringing: what the machine itself adds, without the daemon.
+    late: Vec<Duration>,
+}
+
+/// Plays so many calls a second until `is_over`, numbered from `first` on.
 async fn play(
     pbx: &FakePbx,
     pops: &mut mpsc::UnboundedReceiver<Instant>,
     is_over: &AtomicBool,
     (calls, first): (u32, u64),
-) -> Vec<Duration> {
-    let Some(each) = Duration::from_secs(1).checked_div(calls) else { return Vec::new() };
+) -> Played {
+    let Some(each) = Duration::from_secs(1).checked_div(calls) else { return Played::default() };
     let parts = Template::recorded("answered-first-operator").around_ringing();
     let stamped = |part: &Template, n| {
         let mut bytes = BytesMut::new();
@@ -196,7 +205,7 @@ async fn play(
         bytes.to_vec()
     };
     let mut every = tokio::time::interval(each);
-    let mut times = Vec::new();
+    let mut played = Played::default();
     for n in first.. {
         if is_over.load(Ordering::Relaxed) {
             break;
@@ -204,30 +213,38 @@ async fn play(
         every.tick().await;
         let [before, ringing, after] = [&parts[0], &parts[1], &parts[2]].map(|part| stamped(part, n));
         pbx.emit_bytes(before);
-        tokio::time::sleep(RING_DELAY).await;
+        let due = Instant::now() + RING_DELAY;
+        tokio::time::sleep_until(due.into()).await;
         let started = Instant::now();
+        played.late.push(started - due);
         pbx.emit_bytes(ringing);
         let pop = tokio::time::timeout(TEST_TIMEOUT, pops.recv()).await;
-        times.push(pop.expect("the call pops").expect("the desktop follows") - started);
+        played.pops.push(pop.expect("the call pops").expect("the desktop follows") - started);
         pbx.emit_bytes(after);
     }
-    times
+    played
 }
 
 #[expect(clippy::print_stdout, reason = "figures")]
-fn printed_pops(calls: u32, what: &str, mut times: Vec<Duration>) {
-    if times.is_empty() {
+fn printed_pops(calls: u32, what: &str, played: Played) {
+    if played.pops.is_empty() {
         return;
     }
+    println!(
+        "pops at {calls} calls/s while {what}, {} pops: {}",
+        played.pops.len(),
+        percentiles(played.pops)
+    );
+    println!(
+        "  a wait of {RING_DELAY:?} without the daemon ended late meanwhile: {}",
+        percentiles(played.late)
+    );
+}
+
+fn percentiles(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1].as_secs_f64() * 1_000.0;
-    println!(
-        "pops at {calls} calls/s while {what}, {} pops: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
-        times.len(),
-        at(50),
-        at(99),
-        at(100)
-    );
+    format!("p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms", at(50), at(99), at(100))
 }
 
 /// The resident memory of a process, in KiB.

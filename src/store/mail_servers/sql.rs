@@ -13,6 +13,9 @@ use crate::ids::RecordId;
 use crate::store::mail_servers::{BACKUP_SERVER, MAIL_SERVER, OutboxLoad};
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// Most deliveries of a removed server that one transaction moves.
+const MOVED_MAX: u64 = 500;
+
 impl Backend {
     pub(in crate::store) async fn set_mail_server(
         &self,
@@ -29,26 +32,23 @@ impl Backend {
     }
 
     pub(in crate::store) async fn keep_mail_servers(&self, names: &[&str]) -> Result<(), StoreError> {
+        let known = self.mail_servers().await?;
+        let removed = || known.iter().filter(|name| !names.contains(&name.as_str()));
+        let is_of_accounts = |name: &str| ![MAIL_SERVER, BACKUP_SERVER].contains(&name);
+        for name in removed().filter(|name| is_of_accounts(name)) {
+            while self.move_deliveries(name).await? == MOVED_MAX {}
+        }
         let mut transaction = self.begin().await?;
-        let known: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM mail_servers").fetch_all(&mut *transaction).await?;
-        for name in known.iter().filter(|name| !names.contains(&name.as_str())) {
+        for name in removed() {
             sqlx::query("DELETE FROM mail_servers WHERE name = $1")
                 .bind(name)
                 .execute(&mut *transaction)
                 .await?;
-            if [MAIL_SERVER, BACKUP_SERVER].contains(&name.as_str()) {
+            if !is_of_accounts(name) {
                 continue;
             }
-            sqlx::query(
-                "UPDATE deliveries SET server = $2,
-                    rendered = CASE WHEN state = 'sending' OR maybe_sent = 1 THEN rendered END
-                 WHERE server = $1 AND state IN ('held', 'queued', 'sending')",
-            )
-            .bind(name)
-            .bind(MAIL_SERVER)
-            .execute(&mut *transaction)
-            .await?;
+            // What was made for the server meanwhile.
+            move_deliveries(&mut transaction, name).await?;
             sqlx::query(
                 "UPDATE service_mails SET server = $2 WHERE server = $1 AND state IN ('queued', 'sending')",
             )
@@ -64,6 +64,13 @@ impl Backend {
                 .await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    async fn move_deliveries(&self, server: &str) -> Result<u64, StoreError> {
+        let mut transaction = self.begin().await?;
+        let moved = move_deliveries(&mut transaction, server).await?;
+        transaction.commit().await?;
+        Ok(moved)
     }
 
     pub(in crate::store) async fn mail_servers(&self) -> Result<Vec<String>, StoreError> {
@@ -162,6 +169,22 @@ impl Backend {
         load.oldest_of.sort_unstable();
         Ok(load)
     }
+}
+
+/// Moves up to [`MOVED_MAX`] deliveries that wait for this server to the main one; returns how many.
+async fn move_deliveries(db: &mut DbConnection, server: &str) -> Result<u64, StoreError> {
+    let moved = sqlx::query(
+        "UPDATE deliveries SET server = $2,
+            rendered = CASE WHEN state = 'sending' OR maybe_sent = 1 THEN rendered END
+         WHERE id IN (SELECT id FROM deliveries
+            WHERE server = $1 AND state IN ('held', 'queued', 'sending') LIMIT $3)",
+    )
+    .bind(server)
+    .bind(MAIL_SERVER)
+    .bind(MOVED_MAX.cast_signed())
+    .execute(db)
+    .await?;
+    Ok(moved.rows_affected())
 }
 
 /// The server that an account's mails go over: its own, if daemons send over that, else the main one.

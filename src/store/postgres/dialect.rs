@@ -152,13 +152,15 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         }
         // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
         "customer_texts" => Step::Statements(&[
-            "CREATE INDEX customer_texts ON customers USING gin (search_words(search))",
+            "CREATE INDEX customer_texts ON customers USING gin (search_words(search))
+             WITH (gin_pending_list_limit = 256)",
             "ANALYZE customers",
             "ANALYZE calls",
             "ANALYZE call_operators",
         ]),
         "message_texts" => Step::Statements(&[
-            "CREATE INDEX message_texts ON messages USING gin (search_words(coalesce(search, text)))",
+            "CREATE INDEX message_texts ON messages USING gin (search_words(coalesce(search, text)))
+             WITH (gin_pending_list_limit = 256)",
             "ANALYZE messages",
         ]),
         "stats_of_account" => Step::Statements(&[

@@ -18,7 +18,7 @@ pub const PURGE_ROWS_MAX: u32 = 500;
 /// Fewest rows of a step.
 pub const PURGE_ROWS_MIN: u32 = 10;
 /// How long a step may hold up other writers.
-pub const PURGE_STEP_TARGET: Duration = Duration::from_millis(10);
+pub const PURGE_STEP_TARGET: Duration = Duration::from_millis(5);
 
 /// How many rows the next step takes: as many as the machine does in about [`PURGE_STEP_TARGET`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

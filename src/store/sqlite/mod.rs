@@ -3,7 +3,8 @@
 //! Invariant: one connection writes for requests and tasks and one for the event log, in turn, so writers of this process
 //! queue instead of failing against each other; readers never wait for a writer. A question of a request ends after
 //! [`READ_TIMEOUT`], and pops have connections of their own. A commit is on the disk when it returns (`synchronous = FULL`):
-//! a finished call survives a power failure. The price is one fsync per commit, and no screen pop waits for a commit.
+//! a finished call survives a power failure. The price is one fsync per commit, and no screen pop waits for a commit. The log
+//! is copied into the file on a further connection (`checkpoint.rs`).
 //!
 //! After an error of the disk or the file, every connection is replaced, because its state is in doubt (`open.rs`,
 //! `store/error.rs`). A file that was moved away or replaced is not written until it is back (`file.rs`).
@@ -11,6 +12,7 @@
 //! Read next: `migrations/0001_first.sql` and its successors.
 
 pub(super) mod backup;
+mod checkpoint;
 #[macro_use]
 mod dialect;
 pub(super) mod file;
@@ -140,7 +142,8 @@ use std::sync::Arc;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlSafeStr as _, SqlitePool};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::dialect::BEGIN_IMPORT;
 use self::file::FileId;
@@ -162,7 +165,20 @@ type DbRow = SqliteRow;
 pub(super) struct Turn<W> {
     writes: W,
     /// Kept until what it writes has ended.
-    turn: OwnedSemaphorePermit,
+    turn: Permit,
+}
+
+/// The permission to write.
+#[derive(Debug)]
+struct Permit {
+    _permit: OwnedSemaphorePermit,
+    written: Arc<Notify>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.written.notify_one();
+    }
 }
 
 /// A transaction on a writing connection; dropped without `commit`, it is rolled back.
@@ -203,6 +219,11 @@ pub struct Sqlite {
     log_writer: SqlitePool,
     /// Whose turn it is to write: SQLite itself lets a connection that finds the file locked sleep and try again.
     turn: Arc<Semaphore>,
+    /// Notified when a write has ended.
+    written: Arc<Notify>,
+    /// The connection that copies the write-ahead log, and the task that does it.
+    checkpoints: SqlitePool,
+    _copies: Arc<AbortOnDropHandle<()>>,
     readers: SqlitePool,
     /// For what a pop needs.
     card_readers: SqlitePool,
@@ -266,7 +287,8 @@ impl Sqlite {
         self.file.is_still_at(&self.path)?;
         let writes = pool.acquire().await?;
         let turn = tokio::time::timeout(open::ACQUIRE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
-        let turn = turn.map_err(|_| StoreError::Busy)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let permit = turn.map_err(|_| StoreError::Busy)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let turn = Permit { _permit: permit, written: Arc::clone(&self.written) };
         Ok(Turn { writes, turn })
     }
 
@@ -308,6 +330,7 @@ impl Sqlite {
         self.readers.close().await;
         self.card_readers.close().await;
         self.log_writer.close().await;
+        self.checkpoints.close().await;
         self.writer.close().await;
     }
 }

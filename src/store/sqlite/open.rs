@@ -11,10 +11,10 @@ use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqliteConnection, SqlitePool};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use super::Sqlite;
 use super::file::FileId;
+use super::{Sqlite, checkpoint};
 use crate::store::StoreError;
 use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, had_storage_error};
@@ -69,7 +69,8 @@ impl Sqlite {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("mmap_size", MAPPED_BYTES_MAX)
             .pragma("cache_size", CACHE_KIB)
-            .pragma("journal_size_limit", WAL_BYTES_MAX);
+            .pragma("journal_size_limit", WAL_BYTES_MAX)
+            .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_MAX);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
@@ -89,6 +90,7 @@ impl Sqlite {
         let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         prepare(path, &writer).await?;
         let log_writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
+        let checkpoints = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         let options = options.pragma("query_only", "ON").pragma("cache_size", READER_CACHE_KIB);
         let pool = pool
             .min_connections(1)
@@ -108,12 +110,16 @@ impl Sqlite {
             reason: source.to_string(),
             advice: "let the daemon's user read and write it and its directory",
         })?;
+        let written = Arc::<Notify>::default();
         let store = Self {
             path: path.to_owned(),
             file,
             writer,
             log_writer,
             turn: Arc::new(Semaphore::new(1)),
+            _copies: Arc::new(checkpoint::start(checkpoints.clone(), Arc::clone(&written))),
+            written,
+            checkpoints,
             readers,
             card_readers,
             stalled: StalledWriters::default(),
