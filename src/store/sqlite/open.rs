@@ -61,16 +61,7 @@ impl Sqlite {
         crate::store::plan_tests::record_statements();
         create_private_file(path)?;
         super::file::make_private(path);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("mmap_size", MAPPED_BYTES_MAX)
-            .pragma("cache_size", CACHE_KIB)
-            .pragma("journal_size_limit", WAL_BYTES_MAX)
-            .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_MAX);
+        let options = options_of_writers(path);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
@@ -129,6 +120,19 @@ impl Sqlite {
         store.finish_upgrade().await?;
         Ok(store)
     }
+}
+
+fn options_of_writers(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("mmap_size", MAPPED_BYTES_MAX)
+        .pragma("cache_size", CACHE_KIB)
+        .pragma("journal_size_limit", WAL_BYTES_MAX)
+        .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_MAX)
 }
 
 /// Gives the next user of the connection the time `limit`, from the first look at the clock.
