@@ -2,7 +2,8 @@
 //!
 //! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address. At the end
 //! it removes callers' numbers and a customer, after which the database serves no further run. `SCALE_ONLY` in the environment is
-//! `reads`, `writes`, or the beginning of the paths that are asked over HTTP, such as `/v1/stats`. Each question is asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
+//! `reads`, `writes`, or the beginning of the paths that are asked over HTTP, such as `/v1/stats`. Each question is asked [`ROUNDS`]
+//! times. The first two lines are what everything else is measured against: `SELECT 1` through the same
 //! pool, and one record by its id. After the questions to the store, each GET of the API is sent over HTTP ([`requests`]).
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 

@@ -48,7 +48,7 @@ impl Backend {
                 continue;
             }
             // What was made for the server meanwhile.
-            move_deliveries(&mut transaction, name).await?;
+            while move_deliveries(&mut transaction, name).await? == MOVED_MAX {}
             sqlx::query(
                 "UPDATE service_mails SET server = $2 WHERE server = $1 AND state IN ('queued', 'sending')",
             )
