@@ -2,8 +2,8 @@
 //!
 //! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address. At the end
 //! it removes callers' numbers and a customer, after which the database serves no further run. `SCALE_ONLY` in the environment is
-//! `reads`, `writes`, or the beginning of the paths that are asked over HTTP, such as `/v1/stats`. Each question is asked [`ROUNDS`]
-//! times. The first two lines are what everything else is measured against: `SELECT 1` through the same
+//! `reads`, `figures` (a part of them), `writes`, or the beginning of the paths that are asked over HTTP, such as `/v1/stats`. Each
+//! question is asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
 //! pool, and one record by its id. After the questions to the store, each GET of the API is sent over HTTP ([`requests`]).
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
@@ -138,9 +138,10 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     ask("one customer by id (bare)", 50, || store.customer(RecordId(customer(77)))).await?;
     match std::env::var("SCALE_ONLY").as_deref() {
         Ok("reads") => reads(&store).await?,
+        Ok("figures") => figures(&store).await?,
         Ok("writes") => writes(&store).await?,
         Ok(path) if path.starts_with('/') => requests::run(&store, path).await?,
-        Ok(other) => return Err(format!("SCALE_ONLY={other}: reads, writes, or a path").into()),
+        Ok(other) => return Err(format!("SCALE_ONLY={other}: reads, figures, writes, or a path").into()),
         Err(_) => {
             reads(&store).await?;
             writes(&store).await?;

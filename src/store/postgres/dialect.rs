@@ -26,6 +26,9 @@ pub(super) const INTERSECTED_WITH: (&str, &str) = (" AND (c.offered_ms, c.id) IN
 /// After a value of a row that is selected and not inserted: its type, an id or a number, where nothing else tells it.
 pub(super) const AS_ID: &str = "::uuid";
 pub(super) const AS_NUMBER: &str = "::bigint";
+/// Rows of one script, and of one statement: each statement waits for an answer.
+pub(super) const ROWS_PER_SCRIPT: usize = ROWS_PER_STATEMENT;
+pub(super) const ROWS_PER_STATEMENT: usize = 64;
 /// Whether a subquery of a join may name the tables before it.
 pub(super) const HAS_LATERAL: bool = true;
 

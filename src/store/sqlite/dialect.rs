@@ -25,6 +25,10 @@ pub(super) const INTERSECTED_WITH: (&str, &str) = (" INTERSECT SELECT ", "");
 /// After a value of a row that is selected and not inserted: its type, an id or a number, where nothing else tells it.
 pub(super) const AS_ID: &str = "";
 pub(super) const AS_NUMBER: &str = "";
+/// Rows of one text, few enough that the connection keeps it prepared.
+pub(super) const ROWS_PER_SCRIPT: usize = 12;
+/// Rows of one statement. One with several keeps what it changed in a journal of its own until it ends.
+pub(super) const ROWS_PER_STATEMENT: usize = 1;
 /// Whether a subquery of a join may name the tables before it.
 pub(super) const HAS_LATERAL: bool = false;
 
@@ -71,7 +75,7 @@ pub(super) const INSERT_NUMBERS: &str = "
 /// the write-ahead log and read again many times.
 pub(super) const BEGIN_IMPORT: &str = "PRAGMA cache_size = -524288";
 /// The usual cache, as in `open.rs`.
-pub(super) const END_IMPORT: &str = "PRAGMA cache_size = -16384";
+pub(super) const END_IMPORT: &str = "PRAGMA cache_size = -65536";
 
 /// Names the index that a statement must use, so that its plan does not depend on statistics: SQLite guesses that any
 /// equality is rare, also that of a column with three values.

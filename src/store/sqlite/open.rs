@@ -40,6 +40,8 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAPPED_BYTES_MAX: &str = "0";
 /// Page cache of a connection that writes, in KiB (SQLite takes KiB as a negative number).
 const CACHE_KIB: &str = "-16384";
+/// That of the connection that writes for requests and tasks. A year's figures by account have 5,000 places that are written in turn.
+const WRITER_CACHE_KIB: &str = "-65536";
 /// That of a connection that reads. There are more of them, and what they miss is in the system's cache.
 const READER_CACHE_KIB: &str = "-8192";
 /// The write-ahead log is cut to this size after a large transaction, in bytes.
@@ -78,7 +80,8 @@ impl Sqlite {
             })
             .idle_timeout(None)
             .max_lifetime(None);
-        let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
+        let largest = options.clone().pragma("cache_size", WRITER_CACHE_KIB);
+        let writer = connect(path, pool.clone().max_connections(1), largest).await?;
         prepare(path, &writer).await?;
         let log_writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         let checkpoints = connect(path, pool.clone().max_connections(1), options.clone()).await?;

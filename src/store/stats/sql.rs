@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
+use super::dialect::{ROWS_PER_SCRIPT, ROWS_PER_STATEMENT};
 use super::script::Script;
 use super::stat_input::{contacts_of, give_segments, read_care, read_history, wrap_ups_of};
 use super::{Backend, Db, DbConnection, DbRow};
@@ -25,9 +26,6 @@ const NOBODY: RecordId = RecordId(Uuid::nil());
 
 /// The position of a mark; whether other bins may have to be counted, too; the call that was written.
 type Mark = (i64, bool, Option<CallId>);
-
-/// Most rows that one statement writes.
-const ROWS_PER_INSERT_MAX: usize = 64;
 
 /// How many bins of a group are counted at the same time.
 const COUNTED_AT_ONCE: usize = 2;
@@ -105,7 +103,7 @@ impl Backend {
     async fn count_marked(&self, bin: BinKey, kept_before: i64) -> Result<MarkedBin, StoreError> {
         // The marks first: what is written after this has another mark.
         let marks = sqlx::query_as(
-            "SELECT position, is_wide, call_id FROM stat_marks WHERE bin_ms = $1 AND pbx = $2 ORDER BY position LIMIT $3",
+            "SELECT position, is_wide, call_id FROM stat_marks WHERE bin_ms = $1 AND pbx = $2 LIMIT $3",
         )
         .bind(bin.bin_ms)
         .bind(bin.pbx.as_str())
@@ -124,11 +122,13 @@ impl Backend {
             return Ok(Some(0));
         }
         let mut transaction = self.begin().await?;
-        let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE position IN (");
-        let mut positions = delete.separated(", ");
-        for (position, ..) in marks() {
-            positions.push_bind(*position);
-        }
+        let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE (bin_ms, pbx, position) IN (");
+        let keys = bins.iter().flat_map(|MarkedBin { bin, marks, .. }| {
+            marks.iter().map(move |(position, ..)| (bin.bin_ms, bin.pbx.as_str(), *position))
+        });
+        delete.push_values(keys, |mut row, (bin_ms, pbx, position)| {
+            row.push_bind(bin_ms).push_bind(pbx).push_bind(position);
+        });
         delete.push(")");
         let deleted = delete.build().execute(&mut *transaction).await?.rows_affected();
         if deleted != marks().count() as u64 {
@@ -139,10 +139,11 @@ impl Backend {
         for MarkedBin { bin, marks, counted } in bins.iter().filter(|bin| !bin.marks.is_empty()) {
             built += 1;
             if !counted.is_kept {
-                let mut script = Script::default();
-                write_bin(&mut script, bin, counted);
-                mark_neighbours(&mut script, bin, marks);
-                script.run(&mut transaction).await?;
+                let mut scripts = write_bin(bin, counted);
+                scripts.push(mark_neighbours(bin, marks));
+                for script in scripts {
+                    script.run(&mut transaction).await?;
+                }
             }
         }
         transaction.commit().await?;
@@ -343,10 +344,11 @@ fn counters_of(row: &DbRow) -> Result<Counters, sqlx::Error> {
     unpack(row.try_get("counters")?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Marks the bins whose calls may get another mark by what the bin has: those with a call of the same caller to the same
+/// What marks the bins whose calls may get another mark by what the bin has: those with a call of the same caller to the same
 /// account as a call that was written, within the time in which calls give each other marks. Where it is not known which
 /// call that is, all bins of this time.
-fn mark_neighbours(script: &mut Script, bin: &BinKey, marks: &[Mark]) {
+fn mark_neighbours(bin: &BinKey, marks: &[Mark]) -> Script {
+    let mut script = Script::default();
     let wide = || marks.iter().filter(|(_, is_wide, _)| *is_wide);
     if wide().any(|(.., call)| call.is_none()) {
         let (from, to) = context_of(bin.bin_ms);
@@ -360,11 +362,11 @@ fn mark_neighbours(script: &mut Script, bin: &BinKey, marks: &[Mark]) {
             .bind(to)
             .bind(bin.bin_ms)
             .bind(bin.pbx.as_str().to_owned());
-        return;
+        return script;
     }
     let calls: Vec<CallId> = wide().filter_map(|(.., call)| *call).collect();
     if calls.is_empty() {
-        return;
+        return script;
     }
     script
         .statement(concat!(
@@ -384,6 +386,7 @@ fn mark_neighbours(script: &mut Script, bin: &BinKey, marks: &[Mark]) {
         script.push(if n > 0 { ", " } else { "" }).push_bind(call);
     }
     script.push(")");
+    script
 }
 
 /// How much of a bin no daemon saw, in milliseconds.
@@ -462,10 +465,11 @@ fn gone<'a, K: Ord>(
     before.keys().filter(|key| !now.contains_key(*key))
 }
 
-/// Writes the rows of a bin that differ from those that are there.
-fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
+/// What writes the rows of a bin that differ from those that are there.
+fn write_bin(bin: &BinKey, counted: &Counted) -> Vec<Script> {
     let Counted { stats, gap_ms, before, .. } = counted;
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let mut script = Script::default();
     script
         .statement(
             "INSERT INTO stat_bins (bin_ms, pbx, counters, gap_ms, calls, callers, rules)
@@ -480,50 +484,73 @@ fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
         .bind(whole(stats.calls))
         .bind(whole(stats.callers))
         .bind(RULES_VERSION);
-    for account in gone(&stats.accounts, &before.stats.accounts) {
+    let mut scripts = vec![script, delete_gone(bin, stats, &before.stats)];
+    let accounts = changed(&stats.accounts, &before.stats.accounts);
+    let insert = "INSERT INTO stats (bin_ms, pbx, account_id, counters) VALUES ";
+    let update = " ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters = excluded.counters";
+    write_rows(&mut scripts, bin, (insert, update), accounts, |script, account| {
+        script.push_bind(account.unwrap_or(NOBODY)).push(", ");
+    });
+    let queues = changed(&stats.queues, &before.stats.queues);
+    let insert = "INSERT INTO queue_stats (bin_ms, pbx, queue, counters) VALUES ";
+    let update = " ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters = excluded.counters";
+    write_rows(&mut scripts, bin, (insert, update), queues, |script, queue| {
+        script.push_bind(queue.clone()).push(", ");
+    });
+    let people = changed(&stats.operators, &before.stats.operators);
+    let insert = "INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters) VALUES ";
+    let update = " ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters = excluded.counters";
+    write_rows(&mut scripts, bin, (insert, update), people, |script, (person, account)| {
+        script.push_bind(person.unwrap_or(NOBODY)).push(", ");
+        script.push_bind(account.unwrap_or(NOBODY)).push(", ");
+    });
+    scripts
+}
+
+/// Adds what writes these rows of a table: `around` is the statement before and after its rows, `push_key` adds the columns between
+/// the bin and the counters.
+fn write_rows<'a, K: 'a>(
+    scripts: &mut Vec<Script>,
+    bin: &BinKey,
+    around: (&str, &str),
+    rows: impl Iterator<Item = (&'a K, &'a Counters)>,
+    push_key: impl Fn(&mut Script, &K),
+) {
+    let rows: Vec<_> = rows.collect();
+    for rows in rows.chunks(ROWS_PER_SCRIPT) {
+        let mut script = Script::default();
+        for rows in rows.chunks(ROWS_PER_STATEMENT) {
+            script.statement(around.0);
+            for (n, (key, counters)) in rows.iter().enumerate() {
+                script.push(if n > 0 { ", (" } else { "(" }).push_bind(bin.bin_ms).push(", ");
+                script.push_bind(bin.pbx.as_str().to_owned()).push(", ");
+                push_key(&mut script, key);
+                script.push_bind(pack(counters)).push(")");
+            }
+            script.push(around.1);
+        }
+        scripts.push(script);
+    }
+}
+
+/// What deletes the rows of a bin that are no longer.
+fn delete_gone(bin: &BinKey, now: &BinStats, before: &BinStats) -> Script {
+    let mut script = Script::default();
+    for account in gone(&now.accounts, &before.accounts) {
         script
             .statement("DELETE FROM stats WHERE bin_ms = $1 AND pbx = $2 AND account_id = $3")
             .bind(bin.bin_ms)
             .bind(bin.pbx.as_str().to_owned())
             .bind(account.unwrap_or(NOBODY));
     }
-    let accounts: Vec<_> = changed(&stats.accounts, &before.stats.accounts).collect();
-    for rows in accounts.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO stats (bin_ms, pbx, account_id, counters) VALUES ");
-        for (n, (account, counters)) in rows.iter().enumerate() {
-            begin_row(script, n, bin);
-            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(pack(counters)).push(")");
-        }
-        script.push(" ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters = excluded.counters");
-    }
-    for queue in gone(&stats.queues, &before.stats.queues) {
+    for queue in gone(&now.queues, &before.queues) {
         script
             .statement("DELETE FROM queue_stats WHERE bin_ms = $1 AND pbx = $2 AND queue = $3")
             .bind(bin.bin_ms)
             .bind(bin.pbx.as_str().to_owned())
             .bind(queue.clone());
     }
-    let queues: Vec<_> = changed(&stats.queues, &before.stats.queues).collect();
-    for rows in queues.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO queue_stats (bin_ms, pbx, queue, counters) VALUES ");
-        for (n, (queue, counters)) in rows.iter().enumerate() {
-            begin_row(script, n, bin);
-            script.push_bind((*queue).clone()).push(", ").push_bind(pack(counters)).push(")");
-        }
-        script.push(" ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters = excluded.counters");
-    }
-    write_operators(script, bin, counted);
-}
-
-/// Begins row `n` of a statement with what all rows of a bin have.
-fn begin_row(script: &mut Script, n: usize, bin: &BinKey) {
-    script.push(if n > 0 { ", (" } else { "(" }).push_bind(bin.bin_ms).push(", ");
-    script.push_bind(bin.pbx.as_str().to_owned()).push(", ");
-}
-
-fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
-    let (now, before) = (&counted.stats.operators, &counted.before.stats.operators);
-    for (person, account) in gone(now, before) {
+    for (person, account) in gone(&now.operators, &before.operators) {
         script
             .statement(
                 "DELETE FROM operator_stats WHERE bin_ms = $1 AND pbx = $2 AND user_id = $3 AND account_id = $4",
@@ -533,18 +560,7 @@ fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
             .bind(person.unwrap_or(NOBODY))
             .bind(account.unwrap_or(NOBODY));
     }
-    let people: Vec<_> = changed(now, before).collect();
-    for rows in people.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters) VALUES ");
-        for (n, ((person, account), counters)) in rows.iter().enumerate() {
-            begin_row(script, n, bin);
-            script.push_bind(person.unwrap_or(NOBODY)).push(", ");
-            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(pack(counters)).push(")");
-        }
-        script.push(
-            " ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters = excluded.counters",
-        );
-    }
+    script
 }
 
 #[cfg(test)]
