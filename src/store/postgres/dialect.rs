@@ -17,6 +17,22 @@ macro_rules! json_items {
     };
 }
 
+/// The segments of the call `c`, in order, as one JSON text: a row costs more on its way than most are worth.
+macro_rules! segments_of_call {
+    () => {
+        "(SELECT coalesce(json_agg(json_build_array(s.kind, s.operator, s.target, s.from_ms, s.until_ms, s.result) ORDER BY s.ordinal), '[]')::text
+            FROM call_segments AS s WHERE s.call_id = c.id)"
+    };
+}
+
+/// The after-call work of the call `c`, as one JSON text.
+macro_rules! wrap_ups_of_call {
+    () => {
+        "(SELECT coalesce(json_agg(json_build_array(w.user_id, w.since_ms, w.ended_ms) ORDER BY w.user_id, w.since_ms), '[]')::text
+            FROM wrap_ups AS w WHERE w.call_id = c.id)"
+    };
+}
+
 /// Before and after a bound JSON array of texts: its items, as rows with the text as `value`.
 pub(super) const JSON_TEXTS: (&str, &str) =
     ("(SELECT item AS value FROM jsonb_array_elements_text(", "::jsonb) AS items (item))");

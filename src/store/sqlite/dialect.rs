@@ -17,6 +17,22 @@ macro_rules! json_items {
     };
 }
 
+/// The segments of the call `c`, in order, as one JSON text: a row costs more on its way than most are worth.
+macro_rules! segments_of_call {
+    () => {
+        "(SELECT json_group_array(json_array(s.kind, s.operator, s.target, s.from_ms, s.until_ms, s.result) ORDER BY s.ordinal)
+            FROM call_segments AS s WHERE s.call_id = c.id)"
+    };
+}
+
+/// The after-call work of the call `c`, as one JSON text.
+macro_rules! wrap_ups_of_call {
+    () => {
+        "(SELECT json_group_array(json_array(hex(w.user_id), w.since_ms, w.ended_ms) ORDER BY w.user_id, w.since_ms)
+            FROM wrap_ups AS w WHERE w.call_id = c.id)"
+    };
+}
+
 /// Before and after a bound JSON array of texts: its items, as rows with the text as `value`.
 pub(super) const JSON_TEXTS: (&str, &str) = ("json_each(", ")");
 /// Between statements whose rows are those of all of them, in the order of the whole, and after the last: each is walked in

@@ -122,15 +122,17 @@ impl Backend {
             return Ok(Some(0));
         }
         let mut transaction = self.begin().await?;
-        let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE (bin_ms, pbx, position) IN (");
-        let keys = bins.iter().flat_map(|MarkedBin { bin, marks, .. }| {
-            marks.iter().map(move |(position, ..)| (bin.bin_ms, bin.pbx.as_str(), *position))
-        });
-        delete.push_values(keys, |mut row, (bin_ms, pbx, position)| {
-            row.push_bind(bin_ms).push_bind(pbx).push_bind(position);
-        });
-        delete.push(")");
-        let deleted = delete.build().execute(&mut *transaction).await?.rows_affected();
+        let mut deleted = 0;
+        for MarkedBin { bin, marks, .. } in bins.iter().filter(|bin| !bin.marks.is_empty()) {
+            let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE bin_ms = ");
+            delete.push_bind(bin.bin_ms).push(" AND pbx = ").push_bind(bin.pbx.as_str());
+            let mut positions = delete.push(" AND position IN (").separated(", ");
+            for (position, ..) in marks {
+                positions.push_bind(*position);
+            }
+            delete.push(")");
+            deleted += delete.build().execute(&mut *transaction).await?.rows_affected();
+        }
         if deleted != marks().count() as u64 {
             transaction.rollback().await?;
             return Ok(None);

@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Row};
+use uuid::Uuid;
 
 use super::history::{call_of, parse_outcome, segment_of};
 use super::{Db, DbConnection, DbRow};
 use crate::contract::history::{FinishedCall, Segment};
 use crate::contract::message::{MessageKind, MessageState};
-use crate::ids::CallId;
+use crate::ids::{CallId, Extension, RecordId};
 use crate::stats::{BIN_MS, BinInput, CallerContact, Care, LeftMessage, WrapUpTime};
 use crate::store::stats::BinKey;
-use crate::store::{StoreError, to_ms};
+use crate::store::{StoreError, from_ms, to_ms};
 
 /// Most calls whose messages one statement reads.
 const CALLS_OF_MESSAGES_MAX: usize = 500;
@@ -20,7 +22,11 @@ const CALLS_OF_MESSAGES_MAX: usize = 500;
 pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<BinInput, StoreError> {
     let (from, to) = (bin.bin_ms, bin.bin_ms + BIN_MS);
     let rows = sqlx::query(concat!(
-        "SELECT c.*, FALSE AS is_erased FROM calls AS c",
+        "SELECT c.*, FALSE AS is_erased, ",
+        segments_of_call!(),
+        " AS segments_json, ",
+        wrap_ups_of_call!(),
+        " AS wrap_ups_json FROM calls AS c",
         indexed_by!("calls_by_direction"),
         "WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3"
     ))
@@ -29,32 +35,18 @@ pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<
     .bind(bin.pbx.as_str())
     .fetch_all(&mut *db)
     .await?;
-    let mut calls: Vec<FinishedCall> = rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?;
-    let rows = sqlx::query(concat!(
-        "SELECT s.*, FALSE AS is_erased FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "CROSS JOIN call_segments AS s
-         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3
-            AND s.call_id = c.id ORDER BY s.call_id, s.ordinal"
-    ))
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    give_segments(&mut calls, &rows)?;
-    let rows = sqlx::query(concat!(
-        "SELECT w.call_id, w.user_id, w.since_ms, w.ended_ms FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "CROSS JOIN wrap_ups AS w
-         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3 AND w.call_id = c.id"
-    ))
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    let wrap_ups = wrap_ups_of(&rows)?;
+    let mut calls = Vec::with_capacity(rows.len());
+    let mut wrap_ups = HashMap::new();
+    for row in &rows {
+        let segments =
+            from_json::<SegmentText>(row, "segments_json")?.into_iter().map(segment_of_text).collect();
+        let call = FinishedCall { segments, ..call_of(row)? };
+        let work = from_json::<WrapUpText>(row, "wrap_ups_json")?;
+        if !work.is_empty() {
+            wrap_ups.insert(call.id, work.into_iter().map(wrap_up_of_text).collect());
+        }
+        calls.push(call);
+    }
     let messages = sqlx::query(
         "SELECT account_id, count(*) AS messages FROM messages
          WHERE created_ms >= $1 AND created_ms < $2 AND pbx = $3 AND deleted_ms IS NULL AND kind = 'message'
@@ -73,6 +65,31 @@ pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<
     let care = read_care(db, &calls).await?;
     let contacts = read_contacts(db, bin, &calls).await?;
     Ok(BinInput { calls, wrap_ups, care, contacts, messages })
+}
+
+/// A segment in `segments_json`: kind, operator, target, from, until, result.
+type SegmentText = (String, Option<String>, Option<String>, i64, Option<i64>, Option<String>);
+
+/// After-call work in `wrap_ups_json`: whose, from, until.
+type WrapUpText = (Uuid, i64, i64);
+
+fn from_json<T: DeserializeOwned>(row: &DbRow, column: &str) -> Result<Vec<T>, sqlx::Error> {
+    serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn segment_of_text((kind, operator, target, from, until, result): SegmentText) -> Segment {
+    Segment {
+        kind,
+        operator: operator.and_then(|text| Extension::parse(&text).ok()),
+        target,
+        from: from_ms(from),
+        until: until.map(from_ms),
+        result,
+    }
+}
+
+fn wrap_up_of_text((person, since, ended): WrapUpText) -> WrapUpTime {
+    WrapUpTime { person: RecordId(person), ms: u64::try_from(ended - since).unwrap_or(0) }
 }
 
 /// What became of what the callers of these calls left. Few callers leave something, so their messages are looked up.
