@@ -17,6 +17,9 @@
 # Commands on standard input, one a line; each answers "ready" or "stopped":
 #   stop, start    ends or starts Postfix, on the same ports and queue
 #
+# MAIL_LAB_NICE (0) is how far behind other processes its servers stand (nice): a measurement of the daemon lets them stand for
+# those of another machine.
+#
 #   up.sh RUN_DIR POLICY_PORT
 #   up.sh --install    only installs what it needs, where it may
 #
@@ -29,6 +32,7 @@ readonly PORT_MIN=28000 PORTS=1900
 readonly START_TIMEOUT_SECONDS=60
 # The mailboxes of sakura.example.jp.
 readonly MAILBOXES=(sasaki ito desk gone busy cut slow quick away safe wire again timed drained kato mori later second keiri shacho sv report{0..11} 0355501000 0355501001 0355501002)
+readonly NICE="${MAIL_LAB_NICE:-0}"
 RUN_DIR="$1" POLICY_PORT="${2:-}" POSTFIX_PID="" DOVECOT_PID=""
 
 install() {
@@ -177,7 +181,7 @@ wait_for() {
 start_postfix() {
   # `postfix start-fg` would leave the master process behind.
   postfix -c "$RUN_DIR/postfix/etc" check >> "$RUN_DIR/postfix.out" 2>&1 || return 1
-  setpriv --pdeathsig TERM "$(postconf -h daemon_directory)/master" -c "$RUN_DIR/postfix/etc" -s \
+  nice -n "$NICE" setpriv --pdeathsig TERM "$(postconf -h daemon_directory)/master" -c "$RUN_DIR/postfix/etc" -s \
     < /dev/null >> "$RUN_DIR/postfix.out" 2>&1 &
   POSTFIX_PID=$!
   wait_for "$POSTFIX_PID" is_taken "$BARE_PORT"
@@ -202,7 +206,7 @@ start_all() {
   chmod 755 "$RUN_DIR"
   free_ports "$PORT_MIN" "$PORTS" IMAP_PORT IMAPS_PORT
   write_dovecot
-  setpriv --pdeathsig TERM dovecot -F -c "$RUN_DIR/dovecot/dovecot.conf" < /dev/null >> "$RUN_DIR/dovecot.log" 2>&1 &
+  nice -n "$NICE" setpriv --pdeathsig TERM dovecot -F -c "$RUN_DIR/dovecot/dovecot.conf" < /dev/null >> "$RUN_DIR/dovecot.log" 2>&1 &
   DOVECOT_PID=$!
   wait_for "$DOVECOT_PID" test -S "$RUN_DIR/dovecot/auth" ||
     die "dovecot does not start:"$'\n'"$(cat "$RUN_DIR/dovecot.log")"
