@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Backend, DbConnection, DbRow, text_list};
+use super::{Backend, DbConnection, DbRow, list_of_json};
 use crate::contract::message::Privacy;
 use crate::contract::records::search::account_search_text;
 use crate::contract::records::{
@@ -385,12 +385,12 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
             kana: row.try_get("kana")?,
             answer_phrase: row.try_get("answer_phrase")?,
             notes: row.try_get("notes")?,
-            dialled: text_list(row, "dialled_json")?,
-            forwarding: text_list(row, "forwarding_json")?,
+            dialled: list_of_json(row, "dialled_json")?,
+            forwarding: list_of_json(row, "forwarding_json")?,
             caller_id_policy: parse_policy(row.try_get("caller_id_policy")?),
             accept_by_key: row.try_get("accept_by_key")?,
             accept_sound: row.try_get("accept_sound")?,
-            extra_numbers: text_list(row, "extra_numbers_json")?,
+            extra_numbers: list_of_json(row, "extra_numbers_json")?,
             never_monitor: row.try_get("never_monitor")?,
             supervision_notify: notify.and_then(Notify::parse),
             wrap_up_s: row

@@ -5,7 +5,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::dialect::text_words;
-use super::{Backend, DbConnection, DbRow, text_list};
+use super::{Backend, DbConnection, DbRow, list_of_json};
 use crate::contract::records::search::{fold, fold_number, search_text};
 use crate::contract::records::{CheckedCustomer, Customer, CustomerFields};
 use crate::ids::RecordId;
@@ -340,8 +340,8 @@ fn customer_of(row: &DbRow) -> Result<Customer, sqlx::Error> {
             company: row.try_get("company")?,
             department: row.try_get("department")?,
             notes: row.try_get("notes")?,
-            flags: text_list(row, "flags_json")?,
-            numbers: text_list(row, "numbers_json")?,
+            flags: list_of_json(row, "flags_json")?,
+            numbers: list_of_json(row, "numbers_json")?,
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

@@ -128,6 +128,7 @@ mod webhooks;
 #[path = "../words/sql.rs"]
 mod words;
 
+use serde::de::DeserializeOwned;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
 use sqlx::{PgPool, Row};
@@ -269,8 +270,8 @@ async fn lock(transaction: &mut WriteTransaction, key: i64) -> Result<(), StoreE
     Ok(())
 }
 
-/// The texts of a column that holds a JSON array of texts.
-fn text_list(row: &DbRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+/// The items of a column that holds a JSON array.
+fn list_of_json<T: DeserializeOwned>(row: &DbRow, column: &str) -> Result<Vec<T>, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 

@@ -139,6 +139,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlSafeStr as _, SqlitePool};
@@ -335,8 +336,8 @@ impl Sqlite {
     }
 }
 
-/// The texts of a column that holds a JSON array of texts.
-fn text_list(row: &DbRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+/// The items of a column that holds a JSON array.
+fn list_of_json<T: DeserializeOwned>(row: &DbRow, column: &str) -> Result<Vec<T>, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 

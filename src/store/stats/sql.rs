@@ -117,13 +117,12 @@ impl Backend {
     /// Writes these bins by one transaction; returns how many, or `None` if a mark of theirs is gone: another worker was
     /// faster with one of them.
     async fn write_bins(&self, bins: &[MarkedBin]) -> Result<Option<u64>, StoreError> {
-        let marks = || bins.iter().flat_map(|bin| &bin.marks);
-        if marks().next().is_none() {
+        let marked: Vec<&MarkedBin> = bins.iter().filter(|bin| !bin.marks.is_empty()).collect();
+        if marked.is_empty() {
             return Ok(Some(0));
         }
         let mut transaction = self.begin().await?;
-        let mut deleted = 0;
-        for MarkedBin { bin, marks, .. } in bins.iter().filter(|bin| !bin.marks.is_empty()) {
+        for MarkedBin { bin, marks, .. } in &marked {
             let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE bin_ms = ");
             delete.push_bind(bin.bin_ms).push(" AND pbx = ").push_bind(bin.pbx.as_str());
             let mut positions = delete.push(" AND position IN (").separated(", ");
@@ -131,15 +130,13 @@ impl Backend {
                 positions.push_bind(*position);
             }
             delete.push(")");
-            deleted += delete.build().execute(&mut *transaction).await?.rows_affected();
+            let deleted = delete.build().execute(&mut *transaction).await?.rows_affected();
+            if deleted != marks.len() as u64 {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
         }
-        if deleted != marks().count() as u64 {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        let mut built = 0;
-        for MarkedBin { bin, marks, counted } in bins.iter().filter(|bin| !bin.marks.is_empty()) {
-            built += 1;
+        for MarkedBin { bin, marks, counted } in &marked {
             if !counted.is_kept {
                 let mut scripts = write_bin(bin, counted);
                 scripts.push(mark_neighbours(bin, marks));
@@ -149,7 +146,7 @@ impl Backend {
             }
         }
         transaction.commit().await?;
-        Ok(Some(built))
+        Ok(Some(marked.len() as u64))
     }
 
     pub(in crate::store) async fn check_bin(

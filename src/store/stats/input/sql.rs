@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::history::{call_of, parse_outcome, segment_of};
-use super::{Db, DbConnection, DbRow};
+use super::{Db, DbConnection, DbRow, list_of_json};
 use crate::contract::history::{FinishedCall, Segment};
 use crate::contract::message::{MessageKind, MessageState};
 use crate::ids::{CallId, Extension, RecordId};
@@ -39,9 +38,9 @@ pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<
     let mut wrap_ups = HashMap::new();
     for row in &rows {
         let segments =
-            from_json::<SegmentText>(row, "segments_json")?.into_iter().map(segment_of_text).collect();
+            list_of_json::<SegmentText>(row, "segments_json")?.into_iter().map(segment_of_text).collect();
         let call = FinishedCall { segments, ..call_of(row)? };
-        let work = from_json::<WrapUpText>(row, "wrap_ups_json")?;
+        let work = list_of_json::<WrapUpText>(row, "wrap_ups_json")?;
         if !work.is_empty() {
             wrap_ups.insert(call.id, work.into_iter().map(wrap_up_of_text).collect());
         }
@@ -72,10 +71,6 @@ type SegmentText = (String, Option<String>, Option<String>, i64, Option<i64>, Op
 
 /// After-call work in `wrap_ups_json`: whose, from, until.
 type WrapUpText = (Uuid, i64, i64);
-
-fn from_json<T: DeserializeOwned>(row: &DbRow, column: &str) -> Result<Vec<T>, sqlx::Error> {
-    serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
-}
 
 fn segment_of_text((kind, operator, target, from, until, result): SegmentText) -> Segment {
     Segment {
